@@ -1,0 +1,91 @@
+// swift-tools-version:6.2
+import PackageDescription
+
+// One set of rules for every target: see ARCHITECTURE.md, "House rules".
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+]
+
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
+let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+
+func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func executable(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
+}
+
+let package = Package(
+    name: "freshet",
+    products: [
+        .library(name: "Hiredis", targets: ["Hiredis"]),
+        .library(name: "Freshet", targets: ["Freshet"]),
+        .library(name: "FreshetRecords", targets: ["FreshetRecords"]),
+        .library(name: "FreshetReplay", targets: ["FreshetReplay"]),
+        .library(name: "FreshetService", targets: ["FreshetService"]),
+        .library(name: "FreshetTesting", targets: ["FreshetTesting"]),
+        .executable(name: "order-worker", targets: ["OrderWorker"]),
+        .executable(name: "customer-worker", targets: ["CustomerWorker"]),
+        .executable(name: "payment-worker", targets: ["PaymentWorker"]),
+        .executable(name: "replay", targets: ["Replay"]),
+        .executable(name: "freshet", targets: ["FreshetCLI"]),
+        .executable(name: "shop", targets: ["Shop"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-log.git", from: "1.14.0"),
+        .package(url: "https://github.com/apple/swift-metrics.git", from: "2.7.0"),
+        .package(url: "https://github.com/apple/swift-collections.git", from: "1.2.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.5.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.9.0"),
+        .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.8.0"),
+    ],
+    targets: [
+        // No pkgConfig: Debian's hiredis.pc has -D_FILE_OFFSET_BITS=64, which SwiftPM warns about on every build.
+        .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
+        .target(
+            name: "CHiredisShims", dependencies: ["CHiredis"],
+            cSettings: [.enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error)],
+            linkerSettings: [.linkedLibrary("hiredis")]),
+        library("Hiredis", ["CHiredis", "CHiredisShims", deque, logging]),
+        library("Freshet", ["Hiredis", deque, logging, metrics, lifecycle]),
+        library("FreshetRecords", ["Freshet", grdb, logging, lifecycle]),
+        library("FreshetReplay", ["Freshet", "Hiredis", logging]),
+        library(
+            "FreshetService",
+            ["Freshet", "FreshetRecords", "Hiredis", lifecycle, signals, logging, arguments]),
+        library("FreshetTesting", ["Freshet", "Hiredis"]),
+        library("ShopEvents", ["Freshet"]),
+        executable("OrderWorker", ["ShopEvents", "Freshet", "FreshetRecords", "FreshetService", arguments]),
+        executable(
+            "CustomerWorker", ["ShopEvents", "Freshet", "FreshetRecords", "FreshetService", arguments]),
+        executable(
+            "PaymentWorker", ["ShopEvents", "Freshet", "FreshetRecords", "FreshetService", arguments]),
+        executable("Replay", ["FreshetReplay", "FreshetService", "Freshet", arguments]),
+        executable("FreshetCLI", ["FreshetService", "Freshet", "Hiredis", arguments]),
+        executable(
+            "Shop",
+            [
+                "ShopEvents", "Freshet", "FreshetRecords", "FreshetService", "FreshetTesting", "Hiredis",
+                arguments,
+                logging, signals,
+            ]),
+        tests("HiredisTests", ["Hiredis", "FreshetTesting"]),
+    ]
+)

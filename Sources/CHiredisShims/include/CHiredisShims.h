@@ -1,0 +1,77 @@
+// What Swift needs of hiredis and cannot do itself: open a socket, write to it, and parse replies into a
+// flat arena through hiredis' own reader. Every type is opaque, every function belongs to one thread at a
+// time (the loop that owns the link), and the differences between hiredis versions end in this folder.
+#ifndef CHIREDIS_SHIMS_H
+#define CHIREDIS_SHIMS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// ---- A reply, flat ---------------------------------------------------------------------------------
+// Nodes come in depth-first order. `count` is the byte length of a text, the element count of an array;
+// `value` is the offset of a text in the byte arena, the number of an integer, and for an array the index
+// one past its last descendant, so that a sibling is found in one step.
+enum {
+    FCH_STRING = 1, FCH_ARRAY = 2, FCH_INTEGER = 3, FCH_NIL = 4, FCH_STATUS = 5, FCH_ERROR = 6
+};
+
+typedef struct {
+    uint8_t kind;
+    uint32_t count;
+    int64_t value;
+} fch_node;
+
+typedef struct fch_reader fch_reader;
+
+// A reader that refuses replies of more than `max_reply_bytes`. NULL when out of memory. Free with
+// fch_reader_free.
+fch_reader *fch_reader_create(size_t max_reply_bytes);
+void fch_reader_free(fch_reader *reader);
+
+// Hands over the next bytes from the server. They are not copied: `bytes` must stay valid until
+// fch_reader_next has returned 0.
+void fch_reader_feed(fch_reader *reader, const uint8_t *bytes, size_t count);
+
+// Parses on: 1 when one more whole reply stands in the arena, 0 when all bytes fed are used up,
+// -1 when the bytes break the protocol or a limit (fch_reader_error says how; the reader is finished).
+int fch_reader_next(fch_reader *reader);
+const char *fch_reader_error(const fch_reader *reader);
+
+// The arena: everything parsed since the last take. A take copies it out and empties it (with NULL it only
+// empties); only between whole replies.
+size_t fch_reader_node_count(const fch_reader *reader);
+size_t fch_reader_byte_count(const fch_reader *reader);
+void fch_reader_take(fch_reader *reader, fch_node *nodes, uint8_t *bytes);
+
+// ---- A socket ----------------------------------------------------------------------------------------
+// Both start a non-blocking connect by hiredis and return a descriptor that is close-on-exec and the
+// caller's to close, or -1 with a text in `error`. `address` is numeric: a name would block in getaddrinfo.
+int fch_connect_tcp(const char *address, int port, char *error, size_t error_size);
+int fch_connect_unix(const char *path, char *error, size_t error_size);
+
+// After the descriptor has become writable: 0 connected, else an errno.
+int fch_connect_result(int fd);
+
+// As read(2) and send(2), without SIGPIPE and without EINTR: bytes moved, 0 at the end of file (read),
+// -1 would block, otherwise minus errno.
+ptrdiff_t fch_read(int fd, uint8_t *bytes, size_t count);
+ptrdiff_t fch_write(int fd, const uint8_t *bytes, size_t count);
+void fch_close(int fd);
+
+// As ppoll(2) with a time in nanoseconds, -1 for no limit: the number of ready descriptors, 0 or below for none.
+struct pollfd;
+int fch_poll(struct pollfd *set, size_t count, int64_t nanoseconds);
+
+// ---- Waking a parked loop ------------------------------------------------------------------------------
+int fch_wakeup_create(void);   // an eventfd, non-blocking and close-on-exec; -1 on failure
+void fch_wakeup_signal(int fd);
+void fch_wakeup_drain(int fd);
+
+void fch_thread_name(const char *name);  // names the calling thread, at most 15 bytes of it
+
+// ---- Versions ------------------------------------------------------------------------------------------
+int fch_hiredis_major(void);
+int fch_hiredis_minor(void);
+int fch_hiredis_patch(void);
+
+#endif

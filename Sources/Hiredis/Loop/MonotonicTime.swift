@@ -1,0 +1,21 @@
+internal import Glibc
+
+/// Nanoseconds of a clock that no one sets.
+typealias Nanoseconds = UInt64
+
+enum MonotonicTime {
+    static func now() -> Nanoseconds {
+        var time = timespec()
+        unsafe clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
+}
+
+extension Duration {
+    /// At least 0, at most about 500 years.
+    var nanoseconds: Nanoseconds {
+        let (seconds, attoseconds) = components
+        guard seconds >= 0, attoseconds >= 0 else { return 0 }
+        return UInt64(min(seconds, 1 << 34)) * 1_000_000_000 + UInt64(attoseconds / 1_000_000_000)
+    }
+}

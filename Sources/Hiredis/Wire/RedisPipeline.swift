@@ -1,0 +1,69 @@
+/// One or more commands in the server's protocol, ready to be written in one go.
+///
+/// A pipeline is sent as a whole and its replies come back together, in order. It is not a transaction: other
+/// clients' commands may run in between, and one command's error does not stop the next.
+public struct RedisPipeline: Sendable {
+    /// The commands as they go over the wire.
+    public private(set) var bytes: [UInt8] = []
+    /// How many commands there are, which is how many replies come back.
+    public private(set) var count = 0
+
+    /// An empty pipeline.
+    public init() {}
+
+    /// Makes room for so many bytes of commands.
+    public mutating func reserveCapacity(_ byteCount: Int) { bytes.reserveCapacity(byteCount) }
+
+    /// Appends one command of exactly `argumentCount` arguments, its name included.
+    ///
+    /// The count is part of the protocol's header, so it is said first; a body that writes another number is a
+    /// programmer's error.
+    public mutating func append(argumentCount: Int, _ body: (inout CommandWriter) -> Void) {
+        bytes.append(UInt8(ascii: "*"))
+        bytes.appendDecimal(argumentCount)
+        bytes.append(UInt8(ascii: "\r"))
+        bytes.append(UInt8(ascii: "\n"))
+        var taken: [UInt8] = []
+        swap(&taken, &bytes)
+        var writer = CommandWriter(bytes: taken)
+        body(&writer)
+        precondition(
+            writer.written == argumentCount,
+            "a command of \(argumentCount) arguments was announced, \(writer.written) were written")
+        bytes = writer.finish()
+        count += 1
+    }
+
+    /// Appends one command, its name first.
+    public mutating func append(_ arguments: any RedisArgument...) {
+        append(arguments: arguments)
+    }
+
+    /// Appends one command, its name first.
+    public mutating func append(arguments: [any RedisArgument]) {
+        append(argumentCount: arguments.count) { writer in
+            for argument in arguments { argument.write(to: &writer) }
+        }
+    }
+}
+
+extension CommandWriter {
+    consuming func finish() -> [UInt8] { bytes }
+}
+
+/// One command: a name and its arguments.
+public struct RedisCommand: Sendable {
+    let pipeline: RedisPipeline
+
+    /// A command, its name first: `RedisCommand("XLEN", key)`.
+    public init(_ arguments: any RedisArgument...) {
+        self.init(arguments: arguments)
+    }
+
+    /// A command, its name first.
+    public init(arguments: [any RedisArgument]) {
+        var pipeline = RedisPipeline()
+        pipeline.append(arguments: arguments)
+        self.pipeline = pipeline
+    }
+}
