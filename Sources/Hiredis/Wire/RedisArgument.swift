@@ -75,25 +75,31 @@ extension [UInt8] {
 }
 
 extension String: RedisArgument {
+    /// Appends this value as exactly one argument.
     public func write(to command: inout CommandWriter) { command.append(self) }
 }
 
 extension Substring: RedisArgument {
+    /// Appends this value as exactly one argument.
     public func write(to command: inout CommandWriter) { command.append(self) }
 }
 
 extension Int: RedisArgument {
+    /// Appends this value as exactly one argument.
     public func write(to command: inout CommandWriter) { command.append(self) }
 }
 
 extension [UInt8]: RedisArgument {
+    /// Appends this value as exactly one argument.
     public func write(to command: inout CommandWriter) { command.append(bytes: self) }
 }
 
 extension ArraySlice<UInt8>: RedisArgument {
+    /// Appends this value as exactly one argument.
     public func write(to command: inout CommandWriter) { command.append(bytes: self) }
 }
 
 extension RedisBytes: RedisArgument {
+    /// Appends this value as exactly one argument.
     public func write(to command: inout CommandWriter) { command.append(self) }
 }

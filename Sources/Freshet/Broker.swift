@@ -1,0 +1,33 @@
+public import Hiredis
+
+/// Where events are kept: a server, and the namespace that everything of this system stands under.
+public struct Broker: Sendable {
+    /// The connection that everything shares, except reads that block.
+    public let client: RedisClient
+    /// What every key begins with.
+    public let namespace: Namespace
+
+    /// The events of this namespace on this server.
+    public init(_ client: RedisClient, namespace: Namespace = "freshet") {
+        self.client = client
+        self.namespace = namespace
+    }
+
+    /// The keys of one partition.
+    public func keys(_ topic: TopicName, _ partition: Int) -> PartitionKeys {
+        PartitionKeys(namespace: namespace, topic: topic, partition: partition)
+    }
+
+    func send(_ command: RedisCommand) async throws(FreshetError) -> RedisReply {
+        do { return try await client.send(command) } catch { throw FreshetError(error) }
+    }
+
+    func run(_ script: RedisScript, keys: [String], _ arguments: any RedisArgument...)
+        async throws(FreshetError)
+        -> RedisReply
+    {
+        do {
+            return try await script.run(on: client, keys: keys, arguments: arguments)
+        } catch { throw FreshetError(error) }
+    }
+}

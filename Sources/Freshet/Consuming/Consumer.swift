@@ -1,0 +1,245 @@
+internal import Hiredis
+internal import Logging
+internal import Synchronization
+
+/// The engine of a subscription: what is held, what runs, what waits to be settled.
+///
+/// Its state belongs to the loop's thread (it is an actor on the loop), and so do the handlers' tasks unless they go
+/// elsewhere: read, handle and acknowledge need no thread hop.
+actor Consumer {
+    /// An entry in this process that is not settled yet.
+    struct Held {
+        /// Until then nobody else can have claimed it: counted from before the read or renewal was sent.
+        var claimedUntil: ContinuousClock.Instant
+    }
+
+    nonisolated let loop: RedisEventLoop
+    nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
+
+    nonisolated let broker: Broker
+    nonisolated let topic: Topic
+    nonisolated let group: GroupName
+    nonisolated let name: ConsumerName
+    nonisolated let options: SubscriptionOptions
+    nonisolated let handlers: HandlerTable
+    nonisolated let counters: SubscriptionCounters
+    nonisolated let logger: Logger
+    private nonisolated let start: StartPosition
+    /// For reads that block.
+    nonisolated let reader: RedisClient
+    nonisolated let streams: [ReadStream]
+    private nonisolated let draining = Atomic(false)
+    /// Rings when a slot is free, and when draining begins.
+    private nonisolated let readAlarm: LoopAlarm
+    nonisolated let upkeepAlarm: LoopAlarm
+
+    var held: [Entry.Place: Held] = [:]
+    var outgoing: [(place: Entry.Place, settlement: Settlement)] = []
+    var isSettling = false
+    var cursors: [ReadStream: String] = [:]
+    var nextPromotion = ContinuousClock.now
+    private var running = 0
+    private var queue: [CheckedContinuation<Void, Never>] = []
+    private var isReading = true
+    private var arrived: [Entry] = []
+    private var arrival: CheckedContinuation<Void, Never>?
+    private var failure: FreshetError?
+
+    init(
+        broker: Broker, topic: Topic, group: GroupName, start: StartPosition, name: ConsumerName,
+        options: SubscriptionOptions, handlers: HandlerTable, counters: SubscriptionCounters, logger: Logger
+    ) {
+        loop = broker.client.loop
+        self.broker = broker
+        self.topic = topic
+        self.group = group
+        self.start = start
+        self.name = name
+        self.options = options
+        self.handlers = handlers
+        self.counters = counters
+        self.logger = logger
+        reader = broker.client.dedicated(clientName: "\(broker.namespace):\(group):\(name)")
+        readAlarm = LoopAlarm(on: loop)
+        upkeepAlarm = LoopAlarm(on: loop)
+        streams = (0..<topic.partitions).flatMap { partition in
+            let keys = broker.keys(topic.name, partition)
+            return [
+                ReadStream(key: keys.events, partition: partition, isRedelivery: false),
+                ReadStream(key: keys.redelivery(group), partition: partition, isRedelivery: true),
+            ]
+        }
+    }
+
+    nonisolated var isDraining: Bool { draining.load(ordering: .relaxed) }
+
+    /// No more reading from now on. Safe from any thread.
+    nonisolated func beginDraining() {
+        draining.store(true, ordering: .relaxed)
+        readAlarm.ring()
+        upkeepAlarm.ring()
+    }
+
+    // MARK: - Running
+
+    func run() async throws(FreshetError) {
+        try await prepare()
+        await withDiscardingTaskGroup { tasks in
+            tasks.addTask { await self.read() }
+            tasks.addTask { await self.keepUp() }
+            while let entries = await arrivals() {
+                for entry in entries { tasks.addTask { await self.process(entry) } }
+            }
+        }
+        reader.close()
+        await leave()
+        if let failure { throw failure }
+    }
+
+    /// Makes the group, however long the server takes to come.
+    private func prepare() async throws(FreshetError) {
+        var pause = Duration.milliseconds(50)
+        while !isDraining && !Task.isCancelled {
+            do {
+                return try await broker.ensureGroup(group, of: topic, from: start)
+            } catch  where error.isRetryable {
+                logger.debug("cannot make the group yet", metadata: ["reason": "\(error)"])
+                await readAlarm.wait(for: pause)
+                pause = min(pause * 2, .seconds(2))
+            }
+        }
+    }
+
+    private func read() async {
+        do throws(FreshetError) { try await readUntilDraining() } catch { failure = error }
+        beginDraining()
+        isReading = false
+        arrival?.resume()
+        arrival = nil
+    }
+
+    private func readUntilDraining() async throws(FreshetError) {
+        var pause = Duration.milliseconds(20)
+        var isFailing = false
+        while !isDraining && !Task.isCancelled {
+            let free = options.concurrency - held.count
+            guard free > 0 else {
+                await readAlarm.wait(for: .seconds(1))
+                continue
+            }
+            let readAt = ContinuousClock.now
+            do throws(RedisError) {
+                let entries = try await readBatch(free)
+                take(entries, readAt: readAt)
+                if isFailing { logger.notice("reading again") }
+                (isFailing, pause) = (false, .milliseconds(20))
+            } catch {
+                if error.code == .cancelled || error.code == .closed { return }
+                // A stream or group that is gone: 7.0 says UNBLOCKED when it goes while we wait, all say NOGROUP after.
+                let isGone = error.serverCode == "NOGROUP" || error.serverCode == "UNBLOCKED"
+                guard error.isRetryable || isGone else { throw FreshetError(error) }
+                if isGone {
+                    logger.warning(
+                        "the stream or group is gone, making it again from its start",
+                        metadata: ["reason": "\(error)"])
+                    try await prepare()
+                } else if !isFailing {
+                    logger.warning("cannot read, trying again", metadata: ["reason": "\(error)"])
+                    isFailing = true
+                }
+                await readAlarm.wait(for: pause)
+                pause = min(pause * 2, .seconds(1))
+            }
+        }
+    }
+
+    /// COUNT holds for each stream, so a read can bring more than there are slots when both streams are busy; the rest
+    /// waits here, held and renewed, and the next read waits for it.
+    private func readBatch(_ free: Int) async throws(RedisError) -> [Entry] {
+        var command: [any RedisArgument] = ["XREADGROUP", "GROUP", group.rawValue, name.rawValue]
+        command += ["COUNT", max(1, free / topic.partitions)]
+        command += ["BLOCK", Int(max(1, options.block.inMilliseconds)), "STREAMS"]
+        command += streams.map(\.key)
+        command += streams.map { _ in ">" }
+        let reply = try await reader.send(
+            RedisCommand(arguments: command), timeout: options.block + reader.configuration.commandTimeout)
+        guard let parts = reply.array else { return [] }
+        return parts.flatMap { part -> [Entry] in
+            guard let pair = part.array, pair.count == 2, let entries = pair[1].array,
+                let stream = streams.first(where: { $0.key == pair[0].string })
+            else { return [] }
+            return Entry.list(entries, in: stream)
+        }
+    }
+
+    /// Holds these entries and hands them to `run`. One that is held already (claimed back from ourselves after a
+    /// freeze) is only renewed.
+    func take(_ entries: [Entry], readAt: ContinuousClock.Instant) {
+        for entry in entries {
+            if held[entry.place] == nil { arrived.append(entry) }
+            held[entry.place] = Held(claimedUntil: readAt + options.lease)
+        }
+        guard !arrived.isEmpty else { return }
+        arrival?.resume()
+        arrival = nil
+    }
+
+    /// What has arrived since the last call, as soon as there is something; nil when nothing will come any more.
+    private func arrivals() async -> [Entry]? {
+        while arrived.isEmpty {
+            guard isReading else { return nil }
+            await withCheckedContinuation { arrival = $0 }
+        }
+        defer { arrived = [] }
+        return arrived
+    }
+
+    // MARK: - Slots
+
+    /// Waits for a slot to run a handler in; false when draining began first.
+    func acquireSlot() async -> Bool {
+        if isDraining { return false }
+        if running < options.concurrency {
+            running += 1
+            return true
+        }
+        await withCheckedContinuation { queue.append($0) }
+        if isDraining {
+            releaseSlot()
+            return false
+        }
+        return true
+    }
+
+    /// The slot goes to the next in line, or is free.
+    func releaseSlot() {
+        if queue.isEmpty { running -= 1 } else { queue.removeFirst().resume() }
+    }
+
+    /// An entry is not held any more.
+    func forget(_ place: Entry.Place) {
+        held[place] = nil
+        if isReading { readAlarm.ring() } else if isFinished { upkeepAlarm.ring() }
+    }
+
+    /// Nothing is read any more and nothing is held.
+    var isFinished: Bool { !isReading && held.isEmpty }
+
+    /// Wakes the reader from its blocking read, so that a shutdown does not wait for it. An ACL may forbid it; then the
+    /// read ends by itself after `block`.
+    func wakeReader() async {
+        guard isReading, let id = reader.connectionID else { return }
+        _ = try? await broker.client.send(RedisCommand("CLIENT", "UNBLOCK", id), timeout: .seconds(1))
+    }
+
+    /// Whether the reader has stopped reading.
+    var hasStoppedReading: Bool { !isReading }
+
+    private func leave() async {
+        guard !Task.isCancelled else { return }
+        for stream in streams {
+            _ = try? await Scripts.leave.run(
+                on: broker.client, keys: [stream.key], arguments: [group.rawValue, name.rawValue])
+        }
+    }
+}

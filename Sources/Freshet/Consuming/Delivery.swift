@@ -1,0 +1,21 @@
+/// One event on its way to a handler: the envelope, and what is known about this delivery of it.
+public struct Delivery: Sendable {
+    /// The event.
+    public let event: Event
+    /// The group that it is delivered to.
+    public let group: GroupName
+    /// The topic that it was published to.
+    public let topic: TopicName
+    /// The partition, from 0.
+    public let partition: Int
+    /// Where it stands in the partition's log. A position, not an identity: that is the event's `source` and `id`.
+    public let position: StreamID
+    /// Which attempt this is, from 1: earlier ones ended with an error that the handler threw. Deliveries that ended
+    /// with the process are not attempts, so a handler may see attempt 1 twice.
+    public let attempt: Int
+    /// The replay that brought it, or nil when it came by itself.
+    public let replayID: String?
+
+    /// Whether a replay brought it.
+    public var isReplay: Bool { replayID != nil }
+}

@@ -1,0 +1,75 @@
+public import Logging
+public import ServiceLifecycle
+
+/// One group's reading of one topic: takes events, runs their handlers, and settles each delivery exactly one way.
+///
+///     let subscription = Subscription(to: .orders, group: "payment", on: broker) {
+///         On(OrderPlaced.self) { order, delivery in try await charge(order) }
+///     }
+///     try await subscription.run()
+///
+/// **Delivery.** Each event of the topic reaches the group at least once; an event whose handler returned is
+/// acknowledged after that, never before. Several processes with the same group share the events between them. Handlers
+/// run side by side and start roughly in the order of the log; a retried event comes later.
+///
+/// **Endings.** The handler returned: acknowledged. It threw: again after a pause, and after the last attempt a dead letter.
+/// Not an event, not readable, or of a newer version than this program knows: to the group's `invalid` stream with the
+/// reason and every field as it was. A type without a handler here: acknowledged and counted as ignored.
+///
+/// **Failures.** While the server is away the subscription waits and goes on by itself. A stream or group that vanished
+/// is made again from its recorded start. On graceful shutdown it stops reading, lets running handlers finish, and
+/// hands back what it had taken and not begun.
+public struct Subscription: Service {
+    /// The topic.
+    public let topic: Topic
+    /// The group.
+    public let group: GroupName
+    /// This process's name in the group.
+    public let consumer: ConsumerName
+    /// What has become of the entries so far.
+    public let counters: SubscriptionCounters
+    private let core: Consumer
+
+    /// Describes a subscription; `run` runs it.
+    ///
+    /// - Parameters:
+    ///   - start: where the group begins when it does not exist yet.
+    ///   - consumer: this process's name, unlike any other's in the group; nil makes one up.
+    public init(
+        to topic: Topic, group: GroupName, from start: StartPosition = .earliest, on broker: Broker,
+        consumer: ConsumerName? = nil, options: SubscriptionOptions = SubscriptionOptions(),
+        logger: Logger = Logger(label: "freshet", factory: { _ in SwiftLogNoOpLogHandler() }),
+        @HandlerBuilder handlers: () -> [On]
+    ) {
+        self.topic = topic
+        self.group = group
+        self.consumer = consumer ?? .makeUnique()
+        counters = SubscriptionCounters(topic: topic.name, group: group)
+        var logger = logger
+        logger[metadataKey: "topic"] = "\(topic.name)"
+        logger[metadataKey: "group"] = "\(group)"
+        core = Consumer(
+            broker: broker, topic: topic, group: group, start: start, name: self.consumer, options: options,
+            handlers: HandlerTable(handlers()), counters: counters, logger: logger)
+    }
+
+    /// Reads and handles until graceful shutdown or cancellation. Throws only what waiting will not cure: refused
+    /// credentials, a topic that is something else. Call it once.
+    public func run() async throws {
+        try await withTaskExecutorPreference(core.loop) {
+            try await withGracefulShutdownHandler {
+                try await core.run()
+            } onGracefulShutdown: {
+                core.beginDraining()
+            }
+        }
+    }
+}
+
+extension ConsumerName {
+    /// A name that no other process has: host, process id and a random part.
+    public static func makeUnique() -> ConsumerName {
+        let random = String(UInt32.random(in: 0 ... .max), radix: 36)
+        return ConsumerName(unchecked: "\(Host.name)-\(Host.processID)-\(random)")
+    }
+}

@@ -1,0 +1,28 @@
+internal import Metrics
+internal import Synchronization
+
+/// What a subscription has done so far, for tests and displays; the same counts go to swift-metrics as
+/// `freshet_settled_total`, with the topic, the group and the outcome as labels.
+public final class SubscriptionCounters: Sendable {
+    private let counts = Mutex<[Outcome: Int]>([:])
+    private let counters: [Outcome: Counter]
+
+    init(topic: TopicName, group: GroupName) {
+        counters = Dictionary(
+            uniqueKeysWithValues: Outcome.allCases.map { outcome in
+                let labels = [
+                    ("topic", topic.rawValue), ("group", group.rawValue), ("outcome", outcome.rawValue),
+                ]
+                return (outcome, Counter(label: "freshet_settled_total", dimensions: labels))
+            })
+    }
+
+    /// How many entries ended so.
+    public subscript(outcome: Outcome) -> Int { counts.withLock { $0[outcome, default: 0] } }
+
+    func add(_ outcome: Outcome, _ count: Int = 1) {
+        guard count > 0 else { return }
+        counts.withLock { $0[outcome, default: 0] += count }
+        counters[outcome]?.increment(by: count)
+    }
+}

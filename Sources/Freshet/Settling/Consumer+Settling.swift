@@ -1,0 +1,116 @@
+internal import Hiredis
+internal import Logging
+
+/// Settling in batches without a timer: while one batch is under way the next one gathers.
+extension Consumer {
+    /// Ends a delivery. Returns when the server has done it, or when the task was cancelled.
+    func finish(_ place: Entry.Place, _ settlement: Settlement) async {
+        outgoing.append((place, settlement))
+        guard !isSettling else { return }
+        isSettling = true
+        while !outgoing.isEmpty {
+            let batch = outgoing
+            outgoing = []
+            await settle(batch)
+        }
+        isSettling = false
+    }
+
+    private func settle(_ batch: [(place: Entry.Place, settlement: Settlement)]) async {
+        // What was read or renewed less than a lease ago nobody can have claimed: there XACK alone is as safe as the
+        // script, and takes a whole batch. A little of the lease is left for the way to the server.
+        let safe = ContinuousClock.now + options.lease / 5
+        var plain: [ReadStream: [Entry.Place]] = [:]
+        var others: [(place: Entry.Place, settlement: Settlement)] = []
+        for (place, settlement) in batch {
+            if case .acknowledged = settlement, let held = held[place], held.claimedUntil > safe {
+                plain[place.stream, default: []].append(place)
+            } else {
+                others.append((place, settlement))
+            }
+        }
+        for (stream, places) in plain { await acknowledge(places, of: stream) }
+        for (place, settlement) in others {
+            await persist { () async throws(RedisError) in try await self.perform(settlement, of: place) }
+            forget(place)
+        }
+    }
+
+    private func acknowledge(_ places: [Entry.Place], of stream: ReadStream) async {
+        var pipeline = RedisPipeline()
+        for verb in stream.isRedelivery ? ["XACK", "XDEL"] : ["XACK"] {
+            let group: [any RedisArgument] = verb == "XACK" ? [self.group.rawValue] : []
+            pipeline.append(arguments: [verb, stream.key] + group + places.map { $0.id.description })
+        }
+        let command = pipeline
+        await persist { () async throws(RedisError) in
+            for reply in try await self.broker.client.send(command) { try reply.get() }
+            self.counters.add(.acknowledged, places.count)
+        }
+        for place in places { forget(place) }
+    }
+
+    private func perform(_ settlement: Settlement, of place: Entry.Place) async throws(RedisError) {
+        let keys = broker.keys(topic.name, place.stream.partition)
+        let delete = place.stream.isRedelivery ? 1 : 0
+        let who: [any RedisArgument] = [group.rawValue, name.rawValue, delete, place.id.description]
+        let client = broker.client
+        let reply: RedisReply
+        switch settlement {
+        case .acknowledged:
+            reply = try await Scripts.acknowledge.run(on: client, keys: [place.stream.key], arguments: who)
+        case .scheduled(let pause, let failed, let reason):
+            let milliseconds = Int(pause.inMilliseconds)
+            reply = try await Scripts.schedule.run(
+                on: client, keys: [place.stream.key, keys.delayed(group)],
+                arguments: who + [milliseconds, Field.attempt, failed, Field.reason, Self.cut(reason)])
+            promote(in: pause)
+        case .dead(let failed, let reason):
+            reply = try await Scripts.move.run(
+                on: client, keys: [place.stream.key, keys.dead(group)],
+                arguments: who + [Field.attempt, failed, Field.reason, Self.cut(reason)] + Self.failedNow)
+        case .invalid(let reason):
+            reply = try await Scripts.move.run(
+                on: client, keys: [place.stream.key, keys.invalid(group)],
+                arguments: who + [Field.reason, Self.cut(reason)] + Self.failedNow)
+        case .released:
+            reply = try await Scripts.move.run(
+                on: client, keys: [place.stream.key, keys.redelivery(group)], arguments: who)
+        }
+        switch reply.integer {
+        case 1: counters.add(settlement.outcome)
+        case 0: counters.add(.lost)
+        default:
+            counters.add(.fenced)
+            logger.info("another consumer had taken the event", metadata: ["entry": "\(place.id)"])
+        }
+    }
+
+    private static var failedNow: [any RedisArgument] { [Field.failedAt, Timestamp.now().description] }
+
+    /// A reason is for people; a handler's error can be a page.
+    private static func cut(_ reason: String) -> String {
+        reason.count <= 2000 ? reason : reason.prefix(2000) + "…"
+    }
+
+    /// Until it is done: repeating a settlement that ran after all finds the entry settled and changes nothing.
+    private func persist(_ action: () async throws(RedisError) -> Void) async {
+        var pause = Duration.milliseconds(20)
+        while true {
+            do throws(RedisError) {
+                return try await action()
+            } catch {
+                let isGone = error.serverCode == "NOGROUP"
+                guard error.isRetryable, !Task.isCancelled else {
+                    if error.code != .cancelled, !isGone {
+                        logger.error(
+                            "cannot settle; the event will come again", metadata: ["reason": "\(error)"])
+                    }
+                    return
+                }
+            }
+            try? await Task.sleep(for: pause)
+            pause = min(pause * 2, .seconds(1))
+        }
+    }
+}

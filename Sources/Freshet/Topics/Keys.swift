@@ -1,0 +1,34 @@
+/// The keys of one partition. They share a hash tag, so that a script may touch all of them in a cluster.
+public struct PartitionKeys: Sendable, Hashable {
+    /// What every key begins with.
+    public let namespace: Namespace
+    /// The topic.
+    public let topic: TopicName
+    /// The partition, from 0.
+    public let partition: Int
+
+    /// The keys of this partition.
+    public init(namespace: Namespace, topic: TopicName, partition: Int) {
+        self.namespace = namespace
+        self.topic = topic
+        self.partition = partition
+    }
+
+    /// Stream: the log.
+    public var events: String { "\(namespace):events:\(tag)" }
+    /// Stream: what this group must see again.
+    public func redelivery(_ group: GroupName) -> String { "\(namespace):redelivery:\(tag):\(group)" }
+    /// Sorted set: retries that wait for their time.
+    public func delayed(_ group: GroupName) -> String { "\(namespace):delayed:\(tag):\(group)" }
+    /// Stream: dead letters.
+    public func dead(_ group: GroupName) -> String { "\(namespace):dead:\(tag):\(group)" }
+    /// Stream: entries that could not be decoded.
+    public func invalid(_ group: GroupName) -> String { "\(namespace):invalid:\(tag):\(group)" }
+
+    private var tag: String { "{\(topic):\(partition)}" }
+}
+
+extension Namespace {
+    /// Hash: what is known of a topic (`partitions`, and `start:<group>` for each declared group).
+    public func topicKey(_ topic: TopicName) -> String { "\(self):topic:{\(topic)}" }
+}
