@@ -1,0 +1,115 @@
+import Freshet
+import FreshetTesting
+import Hiredis
+import Logging
+import ServiceLifecycle
+import Synchronization
+import Testing
+
+struct Placed: EventPayload, Equatable {
+    static let eventType: EventType = "order.placed"
+    let orderId: String
+}
+
+extension Topic {
+    static let orders = Topic("orders")
+}
+
+/// A server, a client and a broker of one test.
+struct Rig {
+    let server: LocalRedisServer
+    let broker: Broker
+    var client: RedisClient { broker.client }
+    var keys: PartitionKeys { broker.keys("orders", 0) }
+
+    static func with(_ body: (Rig) async throws -> Void) async throws {
+        try await withRedisServer(LocalRedisServer(appendOnly: true)) { server in
+            var configuration = try RedisConfiguration(url: server.url)
+            configuration.commandTimeout = .seconds(2)
+            let client = RedisClient(configuration)
+            defer { client.close() }
+            try await body(Rig(server: server, broker: Broker(client, namespace: "test")))
+        }
+    }
+
+    /// Publishes orders with these ids.
+    func place(_ ids: [String]) async throws {
+        let publisher = Publisher(to: .orders, on: broker)
+        let events = try ids.map { try Event(Placed(orderId: $0), source: "till", id: $0, key: $0) }
+        for result in try await publisher.publish(events) { _ = try result.get() }
+    }
+
+    /// Runs subscriptions beside the body, and shuts them down at its end as a service group would.
+    func running(_ subscriptions: Subscription..., body: () async throws -> Void) async throws {
+        let group = ServiceGroup(
+            configuration: .init(services: subscriptions.map { .init(service: $0) }, logger: quiet))
+        try await withThrowingTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { try await group.run() }
+            do {
+                try await body()
+            } catch {
+                tasks.cancelAll()
+                throw error
+            }
+            await group.triggerGracefulShutdown()
+            try await tasks.waitForAll()
+        }
+    }
+
+    func length(_ key: String) async throws -> Int {
+        try await client.send(RedisCommand("XLEN", key)).integer ?? -1
+    }
+
+    func pending(_ group: String) async throws -> Int {
+        try await client.send(RedisCommand("XPENDING", keys.events, group)).array?[0].integer ?? -1
+    }
+
+    /// The fields of a stream's entries as text.
+    func entries(_ key: String) async throws -> [[String: [UInt8]]] {
+        let reply = try await client.send(RedisCommand("XRANGE", key, "-", "+"))
+        return (reply.array.map(Array.init) ?? []).map { entry in
+            let fields = entry.array?[1].array.map(Array.init) ?? []
+            return Dictionary(
+                stride(from: 0, to: fields.count, by: 2).map {
+                    (fields[$0].string ?? "", fields[$0 + 1].bytes?.array ?? [])
+                }, uniquingKeysWith: { first, _ in first })
+        }
+    }
+}
+
+let quiet = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
+
+/// What handlers saw, from any thread.
+final class Seen: Sendable {
+    private let list = Mutex<[String]>([])
+    func add(_ text: String) { list.withLock { $0.append(text) } }
+    var all: [String] { list.withLock { $0 } }
+    var count: Int { all.count }
+}
+
+struct NotInTime: Error, CustomStringConvertible {
+    let description: String
+}
+
+/// Waits until the condition holds; fails when it does not in time.
+func eventually(
+    _ what: String, within limit: Duration = .seconds(20), _ condition: () async throws -> Bool
+) async throws {
+    let deadline = ContinuousClock.now + limit
+    while try await !condition() {
+        guard ContinuousClock.now < deadline else { throw NotInTime(description: "not in \(limit): \(what)") }
+        try await Task.sleep(for: .milliseconds(5))
+    }
+}
+
+func options(
+    concurrency: Int = 8, lease: Duration = .seconds(10), attempts: Int = 3, deliveries: Int = 10
+) -> SubscriptionOptions {
+    var options = SubscriptionOptions()
+    options.concurrency = concurrency
+    options.lease = lease
+    options.retry.maximumAttempts = attempts
+    options.retry.base = .milliseconds(5)
+    options.maximumDeliveries = deliveries
+    return options
+}
