@@ -1,0 +1,105 @@
+internal import Freshet
+
+/// The statements of the inbox and the outbox.
+enum InboxOutbox {
+    static func migrations(for database: any Records) -> [Migration] {
+        [
+            Migration(
+                1, "inbox and outbox",
+                [
+                    """
+                    CREATE TABLE inbox (
+                      consumer_group TEXT NOT NULL, source TEXT NOT NULL, event_id TEXT NOT NULL,
+                      handled_at TEXT NOT NULL, PRIMARY KEY (consumer_group, source, event_id))
+                    """,
+                    """
+                    CREATE TABLE outbox (
+                      seq \(database.identityColumn), topic TEXT NOT NULL, partitions INTEGER NOT NULL,
+                      event_id TEXT NOT NULL, source TEXT NOT NULL, type TEXT NOT NULL,
+                      schema_version INTEGER NOT NULL, time TEXT NOT NULL, partition_key TEXT,
+                      correlation_id TEXT, causation_id TEXT, traceparent TEXT, data \(database.bytesColumn) NOT NULL,
+                      published_at TEXT)
+                    """,
+                    "CREATE INDEX outbox_unpublished ON outbox (seq) WHERE published_at IS NULL",
+                    """
+                    CREATE TABLE outbox_relay (
+                      id INTEGER PRIMARY KEY, owner TEXT NOT NULL, held_until BIGINT NOT NULL)
+                    """,
+                    "INSERT INTO outbox_relay (id, owner, held_until) VALUES (1, '', 0)",
+                ])
+        ]
+    }
+
+    /// False when the group has the event already.
+    static func enter(_ delivery: Delivery, in transaction: any RecordsTransaction) throws -> Bool {
+        let event = delivery.event
+        return try transaction.execute(
+            """
+            INSERT INTO inbox (consumer_group, source, event_id, handled_at) VALUES ($1, $2, $3, $4)
+            ON CONFLICT DO NOTHING
+            """,
+            .text(delivery.group.rawValue), .text(event.source), .text(event.id), .text(Timestamp.now().description))
+            == 1
+    }
+
+    static func contains(_ delivery: Delivery, in transaction: any RecordsTransaction) throws -> Bool {
+        try !transaction.query(
+            "SELECT 1 AS found FROM inbox WHERE consumer_group = $1 AND source = $2 AND event_id = $3",
+            .text(delivery.group.rawValue), .text(delivery.event.source), .text(delivery.event.id)
+        ).isEmpty
+    }
+
+    static func add(_ event: Event, to topic: Topic, in transaction: any RecordsTransaction) throws {
+        try transaction.execute(
+            """
+            INSERT INTO outbox (topic, partitions, event_id, source, type, schema_version, time, partition_key,
+              correlation_id, causation_id, traceparent, data)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+            """,
+            .text(topic.name.rawValue), .integer(topic.partitions), .text(event.id), .text(event.source),
+            .text(event.type.rawValue), .integer(event.schemaVersion), .text(event.time.description),
+            .text(orNull: event.partitionKey), .text(orNull: event.correlationID), .text(orNull: event.causationID),
+            .text(orNull: event.traceparent), .bytes(event.data.bytes))
+    }
+
+    /// An event that waits to be published.
+    struct Waiting: Sendable {
+        let sequence: Int64
+        let topic: Topic
+        let event: Event
+    }
+
+    static func waiting(limit: Int, in transaction: any RecordsTransaction) throws -> [Waiting] {
+        try transaction.query(
+            "SELECT * FROM outbox WHERE published_at IS NULL ORDER BY seq LIMIT $1", .integer(limit)
+        ).map { row in
+            let topic = Topic(
+                try TopicName(checking: row.text("topic") ?? ""), partitions: Int(row.integer("partitions") ?? 1))
+            let event = Event(
+                id: row.text("event_id"), source: row.text("source") ?? "",
+                type: try EventType(checking: row.text("type") ?? ""),
+                schemaVersion: Int(row.integer("schema_version") ?? 1),
+                time: row.text("time").flatMap { Timestamp($0) } ?? .now(), partitionKey: row.text("partition_key"),
+                correlationID: row.text("correlation_id"), causationID: row.text("causation_id"),
+                traceparent: row.text("traceparent"), data: EventData(row.bytes("data") ?? []))
+            return Waiting(sequence: row.integer("seq") ?? 0, topic: topic, event: event)
+        }
+    }
+
+    /// Marks what was published: all that waited from the first to the last of these rows.
+    static func mark(_ rows: ArraySlice<Waiting>, in transaction: any RecordsTransaction) throws {
+        guard let first = rows.first, let last = rows.last else { return }
+        try transaction.execute(
+            "UPDATE outbox SET published_at = $1 WHERE seq >= $2 AND seq <= $3 AND published_at IS NULL",
+            .text(Timestamp.now().description), .integer(first.sequence), .integer(last.sequence))
+    }
+
+    /// Takes or keeps the relay's lease; false while another process holds it.
+    static func holdLease(
+        _ owner: String, now: Timestamp, for milliseconds: Int64, in transaction: any RecordsTransaction
+    ) throws -> Bool {
+        try transaction.execute(
+            "UPDATE outbox_relay SET owner = $1, held_until = $2 WHERE id = 1 AND (owner = $1 OR held_until < $3)",
+            .text(owner), .integer(now.milliseconds + milliseconds), .integer(now.milliseconds)) == 1
+    }
+}

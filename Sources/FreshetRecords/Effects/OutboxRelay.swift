@@ -1,0 +1,91 @@
+internal import Freshet
+internal import Hiredis
+internal import Logging
+public import ServiceLifecycle
+
+/// Publishes a service's outbox: its rows in the order of their commits, each at least once.
+///
+/// Of several processes on one database one relays at a time, by a lease in the database, so that the same row is not
+/// published by all of them. The lease is no fence: when it fails, a row is published twice under the same id, which
+/// inboxes absorb, and the first occurrences still stand in order, because who publishes a row has published every
+/// unmarked row before it.
+public struct OutboxRelay: Service {
+    private static let lease = Duration.seconds(2)
+    private static let batch = 256
+
+    private let database: any Records
+    private let broker: Broker
+    private let logger: Logger
+    private let owner = EventID.make()
+    private let alarm: LoopAlarm
+
+    init(_ database: any Records, on broker: Broker, logger: Logger) {
+        self.database = database
+        self.broker = broker
+        self.logger = logger
+        alarm = LoopAlarm(on: broker.client.loop)
+    }
+
+    /// There is something to publish.
+    func wake() { alarm.ring() }
+
+    /// Relays until graceful shutdown or cancellation. What is left then waits in the database.
+    public func run() async throws {
+        await withTaskExecutorPreference(broker.client.loop) {
+            await cancelWhenGracefulShutdown { await relay() }
+            // What the last handlers committed leaves now rather than at the next start.
+            await drain()
+        }
+    }
+
+    private func relay() async {
+        var pause = Duration.milliseconds(20)
+        var isFailing = false
+        while !Task.isCancelled {
+            do {
+                if try await relayOnce() { continue }
+                if isFailing { logger.notice("publishing the outbox again") }
+                (isFailing, pause) = (false, .milliseconds(20))
+                // Other processes' commits ring no alarm here, hence the short wait.
+                await alarm.wait(for: .milliseconds(50))
+            } catch {
+                if Task.isCancelled { return }
+                if !isFailing { logger.warning("cannot publish the outbox, trying again", metadata: ["reason": "\(error)"]) }
+                isFailing = true
+                try? await Task.sleep(for: pause)
+                pause = min(pause * 2, .seconds(1))
+            }
+        }
+    }
+
+    private func drain() async {
+        while (try? await relayOnce()) == true {}
+    }
+
+    /// Publishes one batch; false when there was nothing to do.
+    private func relayOnce() async throws -> Bool {
+        let (owner, batch) = (owner, Self.batch)
+        guard try await !database.read({ try InboxOutbox.waiting(limit: 1, in: $0).isEmpty }) else { return false }
+        let rows = try await database.transaction { transaction -> [InboxOutbox.Waiting] in
+            let held = try InboxOutbox.holdLease(
+                owner, now: .now(), for: Self.lease.components.seconds * 1000, in: transaction)
+            return held ? try InboxOutbox.waiting(limit: batch, in: transaction) : []
+        }
+        guard !rows.isEmpty else { return false }
+        // One pipeline for each run of rows of one topic keeps the order of the whole.
+        var done = rows.startIndex
+        while done < rows.endIndex {
+            let topic = rows[done].topic
+            let end = rows[done...].firstIndex { $0.topic != topic } ?? rows.endIndex
+            let results = try await Publisher(to: topic, on: broker).publish(rows[done..<end].map(\.event))
+            let failed = results.firstIndex { if case .failure = $0 { true } else { false } }
+            let published = rows[done..<(done + (failed ?? results.count))]
+            if !published.isEmpty {
+                try await database.transaction { try InboxOutbox.mark(published, in: $0) }
+            }
+            if let failed { _ = try results[failed].get() }
+            done = end
+        }
+        return true
+    }
+}

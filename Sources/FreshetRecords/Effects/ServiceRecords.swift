@@ -1,0 +1,97 @@
+public import Freshet
+internal import Hiredis
+public import Logging
+
+/// A service's database with an inbox and an outbox: events change its records exactly once.
+///
+/// One transaction holds the inbox row of the event (`source`, `id`, for this group), what the handler writes, and the
+/// events that it publishes, as outbox rows. The event is acknowledged after the commit, and the relay publishes the
+/// outbox rows after it too. A crash anywhere in between repeats steps and changes nothing.
+public struct ServiceRecords: Sendable {
+    /// The database.
+    public let database: any Records
+    /// Publishes what handlers put into the outbox; run it as a service beside the subscriptions.
+    public let relay: OutboxRelay
+    private let source: String
+
+    /// Opens the records of a service: makes or completes its tables, and those of the inbox and outbox.
+    ///
+    /// - Parameters:
+    ///   - source: what its own events name as their source.
+    ///   - migrations: the service's own tables.
+    public init(
+        _ database: any Records, source: String, migrations: [Migration], on broker: Broker,
+        logger: Logger = Logger(label: "freshet", factory: { _ in SwiftLogNoOpLogHandler() })
+    ) async throws {
+        self.database = database
+        self.source = source
+        try await database.migrate(InboxOutbox.migrations(for: database), of: "freshet")
+        try await database.migrate(migrations, of: source)
+        relay = OutboxRelay(database, on: broker, logger: logger)
+    }
+
+    /// What became of an event.
+    public enum Handled: Sendable {
+        /// Its effects are committed now.
+        case applied
+        /// They were before; nothing was changed.
+        case duplicate
+    }
+
+    /// Applies an event's effects, unless this group has applied them before. When it returns they are committed; when
+    /// it throws nothing is.
+    @discardableResult
+    public func handle(
+        _ delivery: Delivery, _ body: @escaping @Sendable (Effects) throws -> Void
+    ) async throws -> Handled {
+        let source = source
+        let (handled, publishes) = try await database.transaction { transaction in
+            guard try InboxOutbox.enter(delivery, in: transaction) else { return (Handled.duplicate, false) }
+            let effects = Effects(transaction: transaction, delivery: delivery, source: source)
+            try body(effects)
+            return (.applied, effects.hasPublished)
+        }
+        if publishes { relay.wake() }
+        return handled
+    }
+
+    /// Whether this group has applied the event's effects: for skipping a call to the outside world. `handle` decides.
+    public func hasHandled(_ delivery: Delivery) async throws -> Bool {
+        try await database.read { try InboxOutbox.contains(delivery, in: $0) }
+    }
+}
+
+/// What a handler may do within its event's transaction.
+public final class Effects: RecordsTransaction {
+    /// The delivery whose effects these are.
+    public let delivery: Delivery
+    private let transaction: any RecordsTransaction
+    private let source: String
+    private(set) var hasPublished = false
+
+    init(transaction: any RecordsTransaction, delivery: Delivery, source: String) {
+        self.transaction = transaction
+        self.delivery = delivery
+        self.source = source
+    }
+
+    /// Runs a statement; returns how many rows it changed.
+    @discardableResult
+    public func execute(_ sql: String, _ values: [RecordsValue]) throws -> Int {
+        try transaction.execute(sql, values)
+    }
+
+    /// Runs a query; returns its rows.
+    public func query(_ sql: String, _ values: [RecordsValue]) throws -> [RecordsRow] {
+        try transaction.query(sql, values)
+    }
+
+    /// Publishes an event if and when the transaction commits, as the next part of the delivery's story.
+    ///
+    /// - Parameter key: what must stay in order; events with the same key are published in the order of their commits.
+    public func publish(_ payload: some EventPayload, to topic: Topic, key: String?) throws {
+        let event = try Event(payload, source: source, key: key, causedBy: delivery.event)
+        try InboxOutbox.add(event, to: topic, in: transaction)
+        hasPublished = true
+    }
+}
