@@ -1,0 +1,33 @@
+/// What a process says when it ends.
+public enum ExitStatus: Int32, Sendable {
+    /// Done.
+    case done = 0
+    /// Failed.
+    case failed = 1
+    /// Done in part.
+    case partlyDone = 2
+    /// Wrong usage.
+    case usage = 64
+    /// Input data that is wrong.
+    case badData = 65
+    /// The server cannot be reached.
+    case unreachable = 69
+    /// Not now; try again later.
+    case tryAgain = 75
+    /// The configuration cannot work.
+    case badConfiguration = 78
+    /// Interrupted.
+    case interrupted = 130
+}
+/// An error that ends a tool with this status and one line.
+public struct ToolError: Error, CustomStringConvertible {
+    /// The status.
+    public let status: ExitStatus
+    /// The line.
+    public let description: String
+    /// An error.
+    public init(_ status: ExitStatus, _ message: String) {
+        self.status = status
+        description = message
+    }
+}

@@ -1,0 +1,156 @@
+internal import ArgumentParser
+internal import FoundationEssentials
+public import Freshet
+public import FreshetRecords
+internal import Glibc
+internal import Hiredis
+public import Logging
+public import ServiceLifecycle
+internal import UnixSignals
+
+/// A service as a process: its database, its subscriptions and its outbox, from start to drain.
+///
+///     @main struct PaymentWorker: AsyncParsableCommand {
+///         @OptionGroup var options: WorkerOptions
+///
+///         func run() async throws {
+///             try await Worker.run(options, defaults: WorkerDefaults(group: "payment"), migrations: tables) { worker in
+///                 worker.subscribe(to: .orders) { On(OrderPlaced.self) { order, delivery in ... } }
+///             }
+///         }
+///     }
+public struct Worker: Sendable {
+    /// What it runs with.
+    public let settings: WorkerSettings
+    /// Where events are.
+    public let broker: Broker
+    /// The service's own records.
+    public let records: ServiceRecords
+    /// For log lines.
+    public let logger: Logger
+
+    /// Runs the service until SIGTERM or SIGINT, drains, and returns. A second signal ends the process at once (130).
+    ///
+    /// What cannot work is said in one line on standard error, and the process exits: 78 for a configuration that
+    /// cannot work (URL, password, database), 69 when Redis cannot be reached within the connect timeout.
+    ///
+    /// - Parameters:
+    ///   - migrations: the service's own tables.
+    ///   - services: what it runs, besides the outbox; mostly `worker.subscribe`.
+    public static func run(
+        _ options: WorkerOptions, defaults: WorkerDefaults, migrations: [Migration],
+        services: @Sendable (Worker) async throws -> [any Service]
+    ) async throws {
+        do {
+            let settings = try WorkerSettings(
+                options, defaults: defaults, environment: ProcessInfo.processInfo.environment)
+            try await run(settings, source: defaults.group.rawValue, migrations: migrations, services: services)
+        } catch let error as ToolError {
+            StandardError.write("\(defaults.group)-worker: \(error)")
+            throw ExitCode(error.status.rawValue)
+        }
+    }
+
+    private static func run(
+        _ settings: WorkerSettings, source: String, migrations: [Migration],
+        services: @Sendable (Worker) async throws -> [any Service]
+    ) async throws {
+        let logger = Logger(label: source) { _ in
+            LineLogHandler(service: source, level: settings.logLevel, format: settings.logFormat)
+        }
+        let client = RedisClient(settings.redis.named("\(settings.namespace):\(settings.group)"), logger: logger)
+        defer { client.close() }
+        let broker = Broker(client, namespace: settings.namespace)
+        let database = try open(settings.databaseURL)
+        guard try await connect(client, within: settings.connectTimeout) else { return }
+        let records: ServiceRecords
+        do {
+            records = try await ServiceRecords(
+                database, source: source, migrations: migrations, on: broker, logger: logger)
+        } catch let error as RecordsError {
+            throw ToolError(.badConfiguration, error.description)
+        }
+        let worker = Worker(settings: settings, broker: broker, records: records, logger: logger)
+        // Shut down in reverse: subscriptions first, then the relay, which publishes what the last handlers wrote.
+        let all: [any Service] = [records.relay] + (try await services(worker))
+        var configuration = ServiceGroupConfiguration(
+            services: all.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+        configuration.maximumGracefulShutdownDuration = settings.drainTimeout
+        logger.notice("started", metadata: ["redis": "\(settings.redis.displayName)", "consumer": "\(settings.consumer)"])
+        let group = ServiceGroup(configuration: configuration)
+        try await withThrowingTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { await exitOnSecondSignal() }
+            do {
+                try await group.run()
+            } catch let error as FreshetError {
+                throw ToolError(error.cause?.code == .authentication ? .badConfiguration : .failed, error.message)
+            }
+            tasks.cancelAll()
+        }
+        logger.notice("drained")
+    }
+
+    /// A subscription of this worker's group with its settings.
+    public func subscribe(
+        to topic: Topic, from start: StartPosition = .earliest, @HandlerBuilder handlers: () -> [On]
+    ) -> Subscription {
+        Subscription(
+            to: topic, group: settings.group, from: start, on: broker, consumer: settings.consumer,
+            options: settings.subscription, logger: logger, handlers: handlers)
+    }
+
+    /// False when a signal asked to stop before there was a connection.
+    private static func connect(_ client: RedisClient, within limit: Duration) async throws -> Bool {
+        try await withThrowingTaskGroup(of: Bool.self) { tasks in
+            tasks.addTask {
+                do throws(RedisError) {
+                    try await client.connect(within: limit)
+                    return true
+                } catch {
+                    switch error.code {
+                    case .cancelled: return false
+                    case .authentication, .invalidConfiguration:
+                        throw ToolError(.badConfiguration, error.description)
+                    default: throw ToolError(.unreachable, "cannot reach Redis within \(limit): \(error.message)")
+                    }
+                }
+            }
+            tasks.addTask {
+                for await _ in await UnixSignalsSequence(trapping: .sigterm, .sigint) { return false }
+                return true
+            }
+            let connected = try await tasks.next() ?? false
+            tasks.cancelAll()
+            return connected
+        }
+    }
+
+    private static func exitOnSecondSignal() async {
+        var count = 0
+        for await _ in await UnixSignalsSequence(trapping: .sigterm, .sigint) {
+            count += 1
+            if count == 2 { exit(ExitStatus.interrupted.rawValue) }
+        }
+    }
+
+    private static func open(_ url: String) throws(ToolError) -> any Records {
+        do { return try RecordsDatabase.open(url: url) } catch {
+            throw ToolError(.badConfiguration, error.description)
+        }
+    }
+}
+
+enum StandardError {
+    static func write(_ line: String) {
+        let bytes = Array((line + "\n").utf8)
+        _ = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(2, $0.baseAddress, $0.count) }
+    }
+}
+
+extension RedisConfiguration {
+    func named(_ name: String) -> RedisConfiguration {
+        var configuration = self
+        if configuration.clientName == nil { configuration.clientName = name }
+        return configuration
+    }
+}
