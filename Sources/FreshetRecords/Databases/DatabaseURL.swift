@@ -10,7 +10,9 @@ public enum RecordsDatabase {
             throw RecordsError(.invalidURL, "the database URL's scheme '\(scheme)' is not sqlite")
         }
         let parts = url[url.index(after: colon)...].split(separator: "?", maxSplits: 1)
-        guard let path = parts.first else { throw RecordsError(.invalidURL, "the database URL names no file") }
+        guard let path = parts.first else {
+            throw RecordsError(.invalidURL, "the database URL names no file")
+        }
         var synchronous = "normal"
         for option in parts.dropFirst().first?.split(separator: "&") ?? [] {
             let pair = option.split(separator: "=", maxSplits: 1)

@@ -22,7 +22,8 @@ extension Records {
     /// processes may call it at the same time. Refuses a database that has steps which are not known here.
     public func migrate(_ migrations: [Migration], of owner: String) async throws {
         precondition(
-            migrations.map(\.number) == Array(1...max(1, migrations.count)).prefix(migrations.count).map { $0 },
+            migrations.map(\.number)
+                == Array(1...max(1, migrations.count)).prefix(migrations.count).map { $0 },
             "migrations are numbered from 1 without gaps")
         try await transaction { transaction in
             try transaction.execute(
@@ -37,7 +38,8 @@ extension Records {
             guard newest <= migrations.count else {
                 throw RecordsError(
                     .tooNew,
-                    "the database has step \(newest) of '\(owner)', and this program knows \(migrations.count): it is older")
+                    "the database has step \(newest) of '\(owner)', and this program knows \(migrations.count): it is older"
+                )
             }
             for migration in migrations.dropFirst(newest) {
                 for statement in migration.statements { try transaction.execute(statement) }

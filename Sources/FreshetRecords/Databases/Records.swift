@@ -39,7 +39,9 @@ extension RecordsTransaction {
     public func execute(_ sql: String, _ values: RecordsValue...) throws -> Int { try execute(sql, values) }
 
     /// Runs a query; returns its rows.
-    public func query(_ sql: String, _ values: RecordsValue...) throws -> [RecordsRow] { try query(sql, values) }
+    public func query(_ sql: String, _ values: RecordsValue...) throws -> [RecordsRow] {
+        try query(sql, values)
+    }
 }
 
 /// A value of a column or parameter.

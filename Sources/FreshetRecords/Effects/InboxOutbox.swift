@@ -38,7 +38,8 @@ enum InboxOutbox {
             INSERT INTO inbox (consumer_group, source, event_id, handled_at) VALUES ($1, $2, $3, $4)
             ON CONFLICT DO NOTHING
             """,
-            .text(delivery.group.rawValue), .text(event.source), .text(event.id), .text(Timestamp.now().description))
+            .text(delivery.group.rawValue), .text(event.source), .text(event.id),
+            .text(Timestamp.now().description))
             == 1
     }
 
@@ -58,7 +59,8 @@ enum InboxOutbox {
             """,
             .text(topic.name.rawValue), .integer(topic.partitions), .text(event.id), .text(event.source),
             .text(event.type.rawValue), .integer(event.schemaVersion), .text(event.time.description),
-            .text(orNull: event.partitionKey), .text(orNull: event.correlationID), .text(orNull: event.causationID),
+            .text(orNull: event.partitionKey), .text(orNull: event.correlationID),
+            .text(orNull: event.causationID),
             .text(orNull: event.traceparent), .bytes(event.data.bytes))
     }
 
@@ -74,12 +76,14 @@ enum InboxOutbox {
             "SELECT * FROM outbox WHERE published_at IS NULL ORDER BY seq LIMIT $1", .integer(limit)
         ).map { row in
             let topic = Topic(
-                try TopicName(checking: row.text("topic") ?? ""), partitions: Int(row.integer("partitions") ?? 1))
+                try TopicName(checking: row.text("topic") ?? ""),
+                partitions: Int(row.integer("partitions") ?? 1))
             let event = Event(
                 id: row.text("event_id"), source: row.text("source") ?? "",
                 type: try EventType(checking: row.text("type") ?? ""),
                 schemaVersion: Int(row.integer("schema_version") ?? 1),
-                time: row.text("time").flatMap { Timestamp($0) } ?? .now(), partitionKey: row.text("partition_key"),
+                time: row.text("time").flatMap { Timestamp($0) } ?? .now(),
+                partitionKey: row.text("partition_key"),
                 correlationID: row.text("correlation_id"), causationID: row.text("causation_id"),
                 traceparent: row.text("traceparent"), data: EventData(row.bytes("data") ?? []))
             return Waiting(sequence: row.integer("seq") ?? 0, topic: topic, event: event)

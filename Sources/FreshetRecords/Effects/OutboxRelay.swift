@@ -50,7 +50,10 @@ public struct OutboxRelay: Service {
                 await alarm.wait(for: .milliseconds(50))
             } catch {
                 if Task.isCancelled { return }
-                if !isFailing { logger.warning("cannot publish the outbox, trying again", metadata: ["reason": "\(error)"]) }
+                if !isFailing {
+                    logger.warning(
+                        "cannot publish the outbox, trying again", metadata: ["reason": "\(error)"])
+                }
                 isFailing = true
                 try? await Task.sleep(for: pause)
                 pause = min(pause * 2, .seconds(1))
@@ -65,7 +68,9 @@ public struct OutboxRelay: Service {
     /// Publishes one batch; false when there was nothing to do.
     private func relayOnce() async throws -> Bool {
         let (owner, batch) = (owner, Self.batch)
-        guard try await !database.read({ try InboxOutbox.waiting(limit: 1, in: $0).isEmpty }) else { return false }
+        guard try await !database.read({ try InboxOutbox.waiting(limit: 1, in: $0).isEmpty }) else {
+            return false
+        }
         let rows = try await database.transaction { transaction -> [InboxOutbox.Waiting] in
             let held = try InboxOutbox.holdLease(
                 owner, now: .now(), for: Self.lease.components.seconds * 1000, in: transaction)

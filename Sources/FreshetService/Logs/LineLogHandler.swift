@@ -47,14 +47,16 @@ public struct LineLogHandler: LogHandler {
         _ = unsafe bytes.withUnsafeBytes { unsafe write(2, $0.baseAddress, $0.count) }
     }
 
-    private func text(_ level: Logger.Level, _ message: Logger.Message, _ metadata: Logger.Metadata) -> String {
+    private func text(_ level: Logger.Level, _ message: Logger.Message, _ metadata: Logger.Metadata) -> String
+    {
         let time = Date().ISO8601Format(.iso8601.time(includingFractionalSeconds: false))
         let details = metadata.sorted { $0.key < $1.key }.map { " \($0)=\($1)" }.joined()
         return "\(time) \(level.rawValue.uppercased()) \(service): \(message)\(details)"
             .replacing("\n", with: "\\n")
     }
 
-    private func json(_ level: Logger.Level, _ message: Logger.Message, _ metadata: Logger.Metadata) -> String {
+    private func json(_ level: Logger.Level, _ message: Logger.Message, _ metadata: Logger.Metadata) -> String
+    {
         var object = Dictionary(uniqueKeysWithValues: metadata.map { ($0.key, "\($0.value)") })
         object["time"] = Date().ISO8601Format(.iso8601WithTimeZone())
         object["level"] = level.rawValue

@@ -44,7 +44,8 @@ public struct Worker: Sendable {
         do {
             let settings = try WorkerSettings(
                 options, defaults: defaults, environment: ProcessInfo.processInfo.environment)
-            try await run(settings, source: defaults.group.rawValue, migrations: migrations, services: services)
+            try await run(
+                settings, source: defaults.group.rawValue, migrations: migrations, services: services)
         } catch let error as ToolError {
             StandardError.write("\(defaults.group)-worker: \(error)")
             throw ExitCode(error.status.rawValue)
@@ -58,7 +59,8 @@ public struct Worker: Sendable {
         let logger = Logger(label: source) { _ in
             LineLogHandler(service: source, level: settings.logLevel, format: settings.logFormat)
         }
-        let client = RedisClient(settings.redis.named("\(settings.namespace):\(settings.group)"), logger: logger)
+        let client = RedisClient(
+            settings.redis.named("\(settings.namespace):\(settings.group)"), logger: logger)
         defer { client.close() }
         let broker = Broker(client, namespace: settings.namespace)
         let database = try open(settings.databaseURL)
@@ -74,16 +76,20 @@ public struct Worker: Sendable {
         // Shut down in reverse: subscriptions first, then the relay, which publishes what the last handlers wrote.
         let all: [any Service] = [records.relay] + (try await services(worker))
         var configuration = ServiceGroupConfiguration(
-            services: all.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+            services: all.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint],
+            logger: logger)
         configuration.maximumGracefulShutdownDuration = settings.drainTimeout
-        logger.notice("started", metadata: ["redis": "\(settings.redis.displayName)", "consumer": "\(settings.consumer)"])
+        logger.notice(
+            "started",
+            metadata: ["redis": "\(settings.redis.displayName)", "consumer": "\(settings.consumer)"])
         let group = ServiceGroup(configuration: configuration)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { await exitOnSecondSignal() }
             do {
                 try await group.run()
             } catch let error as FreshetError {
-                throw ToolError(error.cause?.code == .authentication ? .badConfiguration : .failed, error.message)
+                throw ToolError(
+                    error.cause?.code == .authentication ? .badConfiguration : .failed, error.message)
             }
             tasks.cancelAll()
         }
@@ -111,7 +117,8 @@ public struct Worker: Sendable {
                     case .cancelled: return false
                     case .authentication, .invalidConfiguration:
                         throw ToolError(.badConfiguration, error.description)
-                    default: throw ToolError(.unreachable, "cannot reach Redis within \(limit): \(error.message)")
+                    default:
+                        throw ToolError(.unreachable, "cannot reach Redis within \(limit): \(error.message)")
                     }
                 }
             }
@@ -133,15 +140,17 @@ public struct Worker: Sendable {
         }
     }
 
-    private static func open(_ url: String) throws(ToolError) -> any Records {
+    static func open(_ url: String) throws(ToolError) -> any Records {
         do { return try RecordsDatabase.open(url: url) } catch {
             throw ToolError(.badConfiguration, error.description)
         }
     }
 }
 
-enum StandardError {
-    static func write(_ line: String) {
+/// Lines for people, beside the data on standard output.
+public enum StandardError {
+    /// Writes a line to standard error.
+    public static func write(_ line: String) {
         let bytes = Array((line + "\n").utf8)
         _ = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(2, $0.baseAddress, $0.count) }
     }

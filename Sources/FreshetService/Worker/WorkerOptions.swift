@@ -4,25 +4,32 @@ public import ArgumentParser
 public struct WorkerOptions: ParsableArguments {
     @Option(
         name: .customLong("redis-url"),
-        help: "Redis: redis://[user:password@]host[:port][/db] or unix:///path. [REDIS_URL, default redis://127.0.0.1:6379]")
+        help:
+            "Redis: redis://[user:password@]host[:port][/db] or unix:///path. [REDIS_URL, default redis://127.0.0.1:6379]"
+    )
     var redisURL: String?
 
     @Option(help: "What every key begins with. [FRESHET_NAMESPACE]")
     var namespace: String?
 
-    @Option(name: .customLong("database-url"), help: "The service's own database: sqlite:PATH. [DATABASE_URL]")
+    @Option(
+        name: .customLong("database-url"), help: "The service's own database: sqlite:PATH. [DATABASE_URL]")
     var databaseURL: String?
 
     @Option(help: "The consumer group. [FRESHET_GROUP]")
     var group: String?
 
-    @Option(help: "This process's name in the group, unlike any other's. [FRESHET_CONSUMER, default: made up]")
+    @Option(
+        help: "This process's name in the group, unlike any other's. [FRESHET_CONSUMER, default: made up]")
     var consumer: String?
 
     @Option(help: "Events handled side by side. [FRESHET_CONCURRENCY, default 64]")
     var concurrency: Int?
 
-    @Option(help: "Seconds without a sign of life after which another consumer takes over. [FRESHET_LEASE, default 10]")
+    @Option(
+        help:
+            "Seconds without a sign of life after which another consumer takes over. [FRESHET_LEASE, default 10]"
+    )
     var lease: Double?
 
     @Option(help: "Seconds to try to reach Redis at the start. [FRESHET_CONNECT_TIMEOUT, default 30]")

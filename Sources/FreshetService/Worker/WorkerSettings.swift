@@ -33,20 +33,27 @@ public struct WorkerSettings: Sendable {
             ToolError(.badConfiguration, "\(variable): \(reason)")
         }
         func seconds(_ flag: Double?, _ variable: String, _ standard: Double) throws -> Duration {
-            let value = try flag ?? environment[variable].map {
-                guard let number = Double($0) else { throw bad(variable, "'\($0)' is not a number of seconds") }
-                return number
-            }
+            let value =
+                try flag
+                ?? environment[variable].map {
+                    guard let number = Double($0) else {
+                        throw bad(variable, "'\($0)' is not a number of seconds")
+                    }
+                    return number
+                }
             guard let value else { return .seconds(standard) }
             guard value > 0, value < 1e7 else { throw bad(variable, "must be above 0") }
             return .seconds(value)
         }
         do {
             redis = try RedisSettings.configuration(url: options.redisURL, environment: environment)
-            namespace = try text(options.namespace, "FRESHET_NAMESPACE").map { try Namespace(checking: $0) }
+            namespace =
+                try text(options.namespace, "FRESHET_NAMESPACE").map { try Namespace(checking: $0) }
                 ?? defaults.namespace
-            group = try text(options.group, "FRESHET_GROUP").map { try GroupName(checking: $0) } ?? defaults.group
-            consumer = try text(options.consumer, "FRESHET_CONSUMER").map { try ConsumerName(checking: $0) }
+            group =
+                try text(options.group, "FRESHET_GROUP").map { try GroupName(checking: $0) } ?? defaults.group
+            consumer =
+                try text(options.consumer, "FRESHET_CONSUMER").map { try ConsumerName(checking: $0) }
                 ?? .makeUnique()
         } catch {
             throw ToolError(.badConfiguration, "\(error)")
@@ -65,7 +72,9 @@ public struct WorkerSettings: Sendable {
         drainTimeout = try seconds(options.drainTimeout, "FRESHET_DRAIN_TIMEOUT", 25)
         let level = text(options.logLevel, "LOG_LEVEL") ?? "info"
         guard let logLevel = Logger.Level(rawValue: level.lowercased()) else {
-            throw bad("LOG_LEVEL", "'\(level)' is not one of \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))")
+            throw bad(
+                "LOG_LEVEL",
+                "'\(level)' is not one of \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))")
         }
         self.logLevel = logLevel
         let format = text(options.logFormat, "LOG_FORMAT")
@@ -94,7 +103,8 @@ public struct WorkerDefaults: Sendable {
 enum RedisSettings {
     /// `REDIS_PASSWORD`, or the file that `REDIS_PASSWORD_FILE` names, wins over a password in the URL.
     static func configuration(url: String?, environment: [String: String]) throws -> RedisConfiguration {
-        let url = url ?? environment["REDIS_URL"].flatMap { $0.isEmpty ? nil : $0 } ?? "redis://127.0.0.1:6379"
+        let url =
+            url ?? environment["REDIS_URL"].flatMap { $0.isEmpty ? nil : $0 } ?? "redis://127.0.0.1:6379"
         var configuration = try RedisConfiguration(url: url)
         if let password = environment["REDIS_PASSWORD"], !password.isEmpty {
             configuration.password = password

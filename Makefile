@@ -1,0 +1,51 @@
+# `make help` lists the targets. Everything a fresh Debian 12 or Ubuntu 24.04 with Swift 6.3 lacks is installed by `setup`.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+RELEASE := --scratch-path .build-release -c release
+BIN = $(shell swift build $(RELEASE) --show-bin-path)
+DEMO := Sources/Shop/DemoData/cdnow-sample-orders.csv
+DATA ?= shop-data
+PACKAGES := libhiredis-dev libsqlite3-dev libssl-dev redis-server
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+.PHONY: help setup build release run test lint format clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing: hiredis, SQLite, OpenSSL, redis-server
+	@missing=""; for p in $(PACKAGES); do \
+	  dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then \
+	  echo "installing$$missing" >&2; \
+	  $(SUDO) apt-get -q update >/dev/null && \
+	  printf '#!/bin/sh\nexit 101\n' > /tmp/freshet-policy && \
+	  { [ -e /usr/sbin/policy-rc.d ] || { $(SUDO) install -m 755 /tmp/freshet-policy /usr/sbin/policy-rc.d; touch /tmp/freshet-policy-made; }; }; \
+	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get -q install -y --no-install-recommends $$missing >/dev/null; status=$$?; \
+	  [ ! -e /tmp/freshet-policy-made ] || $(SUDO) rm -f /usr/sbin/policy-rc.d /tmp/freshet-policy-made; \
+	  rm -f /tmp/freshet-policy; exit $$status; \
+	fi
+
+build: setup ## Build everything for debugging
+	swift build
+
+release: setup ## Build everything for use
+	swift build $(RELEASE)
+
+run: release ## Run the shop on the demo data to the end and print the summary
+	rm -rf $(DATA)
+	$(BIN)/shop up --orders $(DEMO) --data $(DATA) --exit-when-settled
+
+test: setup ## Run all tests (they start their own servers)
+	swift build --build-tests
+	swift test --skip-build
+
+lint: ## Check the format and the house rules
+	swift format lint --strict --recursive --parallel Package.swift Sources Tests
+
+format: ## Format the sources
+	swift format --in-place --recursive --parallel Package.swift Sources Tests
+
+clean: ## Remove what was built and the demo's data
+	rm -rf .build .build-release $(DATA)

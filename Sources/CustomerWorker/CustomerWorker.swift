@@ -1,0 +1,37 @@
+internal import ArgumentParser
+internal import Freshet
+internal import FreshetRecords
+internal import FreshetService
+internal import ShopEvents
+
+/// The customer service: knows the customers, what they ordered and what they spent.
+@main
+struct CustomerWorker: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "customer-worker",
+        abstract: "The shop's customer service: knows the customers, what they ordered and what they spent.",
+        discussion:
+            "SIGTERM and Ctrl-C drain and exit 0. Exit codes: 69 Redis unreachable, 78 bad configuration.")
+
+    @OptionGroup var options: WorkerOptions
+
+    func run() async throws {
+        let defaults = WorkerDefaults(group: "customer", namespace: .shop)
+        try await Worker.run(options, defaults: defaults, migrations: Customers.migrations) { worker in
+            let records = worker.records
+            return [
+                worker.subscribe(to: .orders) {
+                    On(OrderPlaced.self) { order, delivery in
+                        try await records.handle(delivery) { try Customers.orderPlaced(order, $0) }
+                    }
+                    On(OrderConfirmed.self) { order, delivery in
+                        try await records.handle(delivery) { try Customers.orderConfirmed(order, $0) }
+                    }
+                    On(OrderCancelled.self) { order, delivery in
+                        try await records.handle(delivery) { try Customers.orderCancelled(order, $0) }
+                    }
+                }
+            ]
+        }
+    }
+}

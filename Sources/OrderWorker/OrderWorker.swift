@@ -1,0 +1,44 @@
+internal import ArgumentParser
+internal import Freshet
+internal import FreshetRecords
+internal import FreshetService
+internal import ShopEvents
+
+/// The order service: keeps the orders, and confirms or cancels them as their payments are decided.
+@main
+struct OrderWorker: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "order-worker",
+        abstract:
+            "The shop's order service: keeps orders, confirms or cancels them when their payment is decided.",
+        discussion:
+            "SIGTERM and Ctrl-C drain and exit 0. Exit codes: 69 Redis unreachable, 78 bad configuration.")
+
+    @OptionGroup var options: WorkerOptions
+
+    func run() async throws {
+        let defaults = WorkerDefaults(group: "order", namespace: .shop)
+        try await Worker.run(options, defaults: defaults, migrations: Orders.migrations) { worker in
+            let records = worker.records
+            return [
+                worker.subscribe(to: .orders) {
+                    On(OrderPlaced.self) { order, delivery in
+                        try await records.handle(delivery) { try Orders.place(order, $0) }
+                    }
+                },
+                worker.subscribe(to: .payments) {
+                    On(PaymentCaptured.self) { payment, delivery in
+                        try await records.handle(delivery) {
+                            try Orders.decide(payment.orderId, .confirmed, reason: nil, $0)
+                        }
+                    }
+                    On(PaymentDeclined.self) { payment, delivery in
+                        try await records.handle(delivery) {
+                            try Orders.decide(payment.orderId, .cancelled, reason: payment.reason, $0)
+                        }
+                    }
+                },
+            ]
+        }
+    }
+}

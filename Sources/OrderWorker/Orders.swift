@@ -1,0 +1,87 @@
+internal import Freshet
+internal import FreshetRecords
+internal import ShopEvents
+
+/// The order service's tables and what events do to them.
+///
+/// A payment can be decided before this service has seen the order: both follow the same event, in two services. The
+/// decision is then kept until the order comes.
+enum Orders {
+    /// How an order ends.
+    enum Decision: String {
+        case confirmed, cancelled
+    }
+
+    static let migrations = [
+        Migration(
+            1, "orders",
+            [
+                """
+                CREATE TABLE orders (
+                  order_id TEXT PRIMARY KEY, customer_id TEXT NOT NULL, status TEXT NOT NULL, currency TEXT NOT NULL,
+                  total_minor BIGINT NOT NULL, placed_at TEXT NOT NULL, updated_at TEXT NOT NULL)
+                """,
+                """
+                CREATE TABLE order_lines (
+                  order_id TEXT NOT NULL, line INTEGER NOT NULL, sku TEXT NOT NULL, quantity INTEGER NOT NULL,
+                  amount_minor BIGINT NOT NULL, PRIMARY KEY (order_id, line))
+                """,
+                "CREATE TABLE early_decisions (order_id TEXT PRIMARY KEY, decision TEXT NOT NULL, reason TEXT)",
+            ])
+    ]
+
+    static func place(_ order: OrderPlaced, _ effects: Effects) throws {
+        let isNew =
+            try effects.execute(
+                """
+                INSERT INTO orders (order_id, customer_id, status, currency, total_minor, placed_at, updated_at)
+                VALUES ($1, $2, 'placed', $3, $4, $5, $6) ON CONFLICT DO NOTHING
+                """,
+                .text(order.orderId), .text(order.customer.id), .text(order.currency), .integer(order.total),
+                .text(order.placedAt), .text(Timestamp.now().description)) == 1
+        // The same order in another event: what counts is the first.
+        guard isNew else { return }
+        for (number, line) in order.lines.enumerated() {
+            try effects.execute(
+                "INSERT INTO order_lines (order_id, line, sku, quantity, amount_minor) VALUES ($1, $2, $3, $4, $5)",
+                .text(order.orderId), .integer(number + 1), .text(line.sku), .integer(line.quantity),
+                .integer(line.amount))
+        }
+        let early = try effects.query(
+            "SELECT decision, reason FROM early_decisions WHERE order_id = $1", .text(order.orderId)
+        ).first
+        if let early, let decision = early.text("decision").flatMap(Decision.init) {
+            try decide(order.orderId, decision, reason: early.text("reason"), effects)
+        }
+    }
+
+    static func decide(_ orderID: String, _ decision: Decision, reason: String?, _ effects: Effects) throws {
+        let now = Timestamp.now().description
+        let changed = try effects.execute(
+            "UPDATE orders SET status = $1, updated_at = $2 WHERE order_id = $3 AND status = 'placed'",
+            .text(decision.rawValue), .text(now), .text(orderID))
+        let order = try effects.query(
+            "SELECT customer_id, currency, total_minor FROM orders WHERE order_id = $1", .text(orderID)
+        ).first
+        guard let order else {
+            try effects.execute(
+                "INSERT INTO early_decisions (order_id, decision, reason) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+                .text(orderID), .text(decision.rawValue), .text(orNull: reason))
+            return
+        }
+        // Decided before: the first decision stands.
+        guard changed == 1 else { return }
+        let customerID = order.text("customer_id") ?? ""
+        switch decision {
+        case .confirmed:
+            let event = OrderConfirmed(
+                orderId: orderID, customerId: customerID, currency: order.text("currency") ?? "",
+                total: order.integer("total_minor") ?? 0, confirmedAt: now)
+            try effects.publish(event, to: .orders, key: orderID)
+        case .cancelled:
+            let event = OrderCancelled(
+                orderId: orderID, customerId: customerID, reason: reason ?? "", cancelledAt: now)
+            try effects.publish(event, to: .orders, key: orderID)
+        }
+    }
+}

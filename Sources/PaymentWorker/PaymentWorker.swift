@@ -1,0 +1,41 @@
+internal import ArgumentParser
+internal import Freshet
+internal import FreshetRecords
+internal import FreshetService
+internal import ShopEvents
+
+/// The payment service: has each order charged once, and says how it went.
+@main
+struct PaymentWorker: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "payment-worker",
+        abstract: "The shop's payment service: has each order charged once, and says how it went.",
+        discussion:
+            "SIGTERM and Ctrl-C drain and exit 0. Exit codes: 69 Redis unreachable, 78 bad configuration.")
+
+    @OptionGroup var options: WorkerOptions
+
+    @Option(help: "The embedded provider's own ledger. [PAYMENT_PROVIDER_LEDGER, default sqlite:provider.db]")
+    var providerLedger: String?
+
+    @Option(help: "Seconds to wait for the provider's answer. [PAYMENT_PROVIDER_TIMEOUT, default 2]")
+    var providerTimeout: Double?
+
+    func run() async throws {
+        let defaults = WorkerDefaults(group: "payment", namespace: .shop)
+        let (ledger, timeout) = (providerLedger, providerTimeout)
+        try await Worker.run(options, defaults: defaults, migrations: Payments.migrations) { worker in
+            let url = worker.setting(ledger, "PAYMENT_PROVIDER_LEDGER") ?? "sqlite:provider.db"
+            let patience = try worker.seconds(timeout, "PAYMENT_PROVIDER_TIMEOUT") ?? .seconds(2)
+            let provider = try await EmbeddedProvider(ledger: worker.open(url))
+            let payments = Payments(
+                records: worker.records, provider: ImpatientProvider(provider: provider, patience: patience))
+            return [
+                worker.subscribe(to: .orders) {
+                    On(OrderPlaced.self) { order, delivery in try await payments.orderPlaced(order, delivery)
+                    }
+                }
+            ]
+        }
+    }
+}

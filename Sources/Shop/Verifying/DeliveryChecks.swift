@@ -1,0 +1,67 @@
+internal import Freshet
+internal import FreshetRecords
+
+/// Every published event is, for every group, in exactly one state; nothing was handled that was not published.
+struct DeliveryChecks: Sendable {
+    let broker: Broker
+    let history: History
+    let services: [String: ServiceState]
+
+    func run() async throws -> [Check] {
+        var checks: [Check] = []
+        for reading in ShopTopology.readings { checks.append(try await oneState(reading)) }
+        let published = Set(history.events.values.flatMap(\.keys))
+        let phantoms = services.values.flatMap(\.inbox).filter { !published.contains($0) }
+        checks.append(
+            .of(
+                "delivery", "nothing was handled that was not published",
+                offenders: phantoms.map(\.description),
+                otherwise: "\(published.count) events published"))
+        let lost = services.values.flatMap(\.published).filter { !published.contains($0) }
+        checks.append(
+            .of(
+                "delivery", "nothing that left an outbox is missing from its log",
+                offenders: lost.map(\.description),
+                otherwise: "\(services.values.reduce(0) { $0 + $1.published.count }) events from outboxes"))
+        return checks
+    }
+
+    private func oneState(_ reading: Reading) async throws -> Check {
+        let topic = reading.topic.name
+        let handled = services[reading.group.rawValue]?.inbox ?? []
+        var (dead, invalid): (Set<History.Key>, Set<History.Key>) = ([], [])
+        var invalidPlaces: Set<StreamID> = []
+        for partition in 0..<reading.topic.partitions {
+            let keys = broker.keys(topic, partition)
+            for try await entry in broker.entries(of: keys.dead(reading.group)) {
+                if let event = try? entry.event() { dead.insert(.init(source: event.source, id: event.id)) }
+            }
+            for try await entry in broker.entries(of: keys.invalid(reading.group)) {
+                guard let place = entry.originalID else { continue }
+                invalidPlaces.insert(place)
+                if let key = history.places[topic]?[place] { invalid.insert(key) }
+            }
+        }
+        let expected = (history.events[topic] ?? [:]).filter { reading.types.contains($0.value) }.keys
+        let twice = expected.filter { key in
+            [handled, dead, invalid].filter { $0.contains(key) }.count > 1
+        }
+        let missing = expected.filter { !handled.contains($0) && !dead.contains($0) && !invalid.contains($0) }
+        let missingInvalid = (history.invalid[topic] ?? []).subtracting(invalidPlaces)
+        let open = try await open(reading)
+        let name = "each event of '\(topic)' is in one state for '\(reading.group)'"
+        var offenders = twice.map { "\($0) twice" }
+        if missing.count + missingInvalid.count > open {
+            offenders += missing.map { "\($0) nowhere" } + missingInvalid.map { "entry \($0) nowhere" }
+        }
+        let done = expected.filter { handled.contains($0) }.count
+        return .of(
+            "delivery", name, offenders: offenders,
+            otherwise: "\(done) done, \(dead.count) dead, \(invalidPlaces.count) invalid, \(open) open")
+    }
+
+    private func open(_ reading: Reading) async throws -> Int {
+        try await broker.groupReports(topic: reading.topic.name, group: reading.group)
+            .reduce(0) { $0 + $1.waiting + $1.pending + $1.delayed }
+    }
+}

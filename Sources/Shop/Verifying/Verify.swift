@@ -1,0 +1,81 @@
+internal import ArgumentParser
+internal import FoundationEssentials
+internal import Freshet
+internal import FreshetService
+internal import FreshetTesting
+internal import Hiredis
+
+/// `shop verify`
+struct Verify: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract:
+            "Checks Redis and the three databases against what must always hold; exits 1 if something does not.",
+        discussion: """
+            Delivery: every published event is, for every group, in exactly one state. Records: they are those of a run \
+            in which each event was handled exactly once. Money: captured payments equal confirmed orders.
+
+            Without --redis-url the server's files in the data folder are used: by the shop that runs on it, or by a \
+            server that is started for the check.
+            """)
+
+    @Option(name: .customLong("redis-url"), help: "Redis, when it is not the data folder's own.")
+    var redisURL: String?
+
+    @Option(help: "The namespace of the shop's keys.")
+    var namespace: String = "shop"
+
+    @Option(help: "The shop's data folder.")
+    var data: String = "shop-data"
+
+    @Option(help: "table or json.")
+    var format: SummaryFormat = .table
+
+    func run() async throws {
+        try await Ending.run("shop verify") {
+            let folder = ShopFolder(data)
+            let checks: [Check]
+            if let redisURL {
+                checks = try await verify(folder, on: redisURL)
+            } else if await isServed(folder) {
+                checks = try await verify(folder, on: folder.socketURL)
+            } else {
+                _ = try folder.openDatabase(of: "order")
+                let server = LocalRedisServer(folder: folder.redisFolder, appendOnly: true)
+                checks = try await withRedisServer(server) { try await verify(folder, on: $0.url) }
+            }
+            print(try render(checks))
+            if checks.contains(where: { !$0.isHeld }) { throw ExitCode(ExitStatus.failed.rawValue) }
+        }
+    }
+
+    private func verify(_ folder: ShopFolder, on url: String) async throws -> [Check] {
+        let client = RedisClient(try RedisConfiguration(url: url))
+        defer { client.close() }
+        try await client.connect(within: .seconds(5))
+        let broker = Broker(client, namespace: try Namespace(checking: namespace))
+        return try await Verification(folder: folder, broker: broker).run()
+    }
+
+    /// Whether a shop runs on the folder now.
+    private func isServed(_ folder: ShopFolder) async -> Bool {
+        guard let configuration = try? RedisConfiguration(url: folder.socketURL) else { return false }
+        let client = RedisClient(configuration)
+        defer { client.close() }
+        return (try? await client.connect(within: .milliseconds(300))) != nil
+    }
+
+    private func render(_ checks: [Check]) throws -> String {
+        switch format {
+        case .table:
+            let width = checks.map(\.name.count).max() ?? 0
+            return checks.map { check in
+                let pad = String(repeating: " ", count: width - check.name.count)
+                return "\(check.isHeld ? "ok    " : "BROKEN")  \(check.name)\(pad)  \(check.detail)"
+            }.joined(separator: "\n")
+        case .json:
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys, .prettyPrinted]
+            return String(decoding: try encoder.encode(checks), as: UTF8.self)
+        }
+    }
+}
