@@ -34,7 +34,7 @@ struct ShopFolder: Sendable {
 
     /// Keeps the folder for this process until it ends. Two shops on one folder would share databases by accident.
     func lock() throws {
-        let descriptor = open("\(path)/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        let descriptor = unsafe open("\(path)/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0, flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             throw ToolError(.tryAgain, "another shop is running on '\(path)'")
         }

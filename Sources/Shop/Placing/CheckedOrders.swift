@@ -31,7 +31,9 @@ struct CheckedOrders: Sendable {
         }
         (self.count, skipped) = (count, bad)
         if bad > 0 && !skipInvalid {
-            throw ToolError(.badData, "\(bad) bad rows in '\(name)', nothing was placed (--skip-invalid places the others)")
+            throw ToolError(
+                .badData,
+                "\(bad) bad rows in '\(name)', nothing was placed (--skip-invalid places the others)")
         }
     }
 
@@ -46,8 +48,12 @@ struct CheckedOrders: Sendable {
             guard count > 0 else { break }
             var written = 0
             while written < count {
-                let more = unsafe buffer.withUnsafeBytes { unsafe write(copy, $0.baseAddress.map { unsafe $0 + written }, count - written) }
-                guard more > 0 else { throw ToolError(.failed, "cannot write standard input to a temporary file") }
+                let more = unsafe buffer.withUnsafeBytes {
+                    unsafe write(copy, $0.baseAddress.map { unsafe $0 + written }, count - written)
+                }
+                guard more > 0 else {
+                    throw ToolError(.failed, "cannot write standard input to a temporary file")
+                }
                 written += more
             }
         }
@@ -56,6 +62,6 @@ struct CheckedOrders: Sendable {
 
     /// Removes the copy of standard input.
     func cleanUp() {
-        if name == "-" { _ = unlink(path) }
+        if name == "-" { _ = unsafe unlink(path) }
     }
 }

@@ -39,7 +39,8 @@ struct Place: AsyncParsableCommand {
     func run() async throws {
         try await Ending.run("shop place") {
             let checked = try CheckedOrders(path: orders, skipInvalid: skipInvalid)
-            let url = redisURL ?? ProcessInfo.processInfo.environment["REDIS_URL"] ?? ShopFolder(data).socketURL
+            let url =
+                redisURL ?? ProcessInfo.processInfo.environment["REDIS_URL"] ?? ShopFolder(data).socketURL
             let client = RedisClient(try RedisConfiguration(url: url))
             defer { client.close() }
             try await client.connect(within: .seconds(5))
@@ -51,9 +52,13 @@ struct Place: AsyncParsableCommand {
                     placed += count
                     return placed
                 }
-                if showsProgress { StandardError.write("\u{1b}[1A\u{1b}[2Kplaced \(sum) of \(checked.count)") }
+                if showsProgress {
+                    StandardError.write("\u{1b}[1A\u{1b}[2Kplaced \(sum) of \(checked.count)")
+                }
             }
-            print("placed \(checked.count) orders\(checked.skipped > 0 ? ", skipped \(checked.skipped) bad rows" : "")")
+            print(
+                "placed \(checked.count) orders\(checked.skipped > 0 ? ", skipped \(checked.skipped) bad rows" : "")"
+            )
             if checked.skipped > 0 { throw ExitCode(ExitStatus.partlyDone.rawValue) }
         }
     }

@@ -20,6 +20,7 @@ struct ShopRun: Sendable {
     func run(placing orders: CheckedOrders?) async throws -> Summary {
         let placing = Placing()
         let started = ContinuousClock.now
+        var ended = started
         try await withThrowingTaskGroup(of: Bool.self) { tasks in
             tasks.addTask {
                 try await pool.run()
@@ -43,12 +44,20 @@ struct ShopRun: Sendable {
                 try await watch(placing)
                 return true
             }
-            // Until the first that says it is over.
-            while let isOver = try await tasks.next(), !isOver {}
+            let result: Result<Void, any Error>
+            do {
+                // Until the first that says it is over.
+                while let isOver = try await tasks.next(), !isOver {}
+                result = .success(())
+            } catch {
+                result = .failure(error)
+            }
+            ended = ContinuousClock.now
             tasks.cancelAll()
+            await pool.stop()
+            try result.get()
         }
-        let seconds = (ContinuousClock.now - started) / .seconds(1)
-        await pool.stop()
+        let seconds = (ended - started) / .seconds(1)
         return try await Summariser(folder: folder, broker: broker).summary(
             placed: placing.placed, seconds: seconds)
     }

@@ -64,13 +64,7 @@ struct Up: AsyncParsableCommand {
         let file = try orders.map { try CheckedOrders(path: $0, skipInvalid: skipInvalid) }
         let pool = WorkerPool(folder: folder, redisURL: url, namespace: namespace, counts: workers.counts)
         let run = ShopRun(folder: folder, broker: broker, pool: pool, exitsWhenSettled: exitWhenSettled)
-        let summary: Summary
-        do {
-            summary = try await run.run(placing: file)
-        } catch {
-            await pool.stop()
-            throw error
-        }
+        let summary = try await run.run(placing: file)
         print(try format.render(summary))
         if let file, file.skipped > 0 { throw ExitCode(ExitStatus.partlyDone.rawValue) }
     }
