@@ -87,6 +87,7 @@ let package = Package(
                 logging, signals,
             ], exclude: ["DemoData"]),
         tests("HiredisTests", ["Hiredis", "FreshetTesting"]),
+        tests("EndToEndTests", ["Freshet", "Hiredis", "FreshetTesting", grdb]),
         tests("FreshetTests", ["Freshet", "Hiredis", "FreshetTesting", lifecycle, logging]),
     ]
 )

@@ -15,6 +15,8 @@ struct CustomerWorker: AsyncParsableCommand {
 
     @OptionGroup var options: WorkerOptions
 
+    static func main() async { await Tool.main(Self.self) }
+
     func run() async throws {
         let defaults = WorkerDefaults(group: "customer", namespace: .shop)
         try await Worker.run(options, defaults: defaults, migrations: Customers.migrations) { worker in

@@ -16,6 +16,8 @@ struct OrderWorker: AsyncParsableCommand {
 
     @OptionGroup var options: WorkerOptions
 
+    static func main() async { await Tool.main(Self.self) }
+
     func run() async throws {
         let defaults = WorkerDefaults(group: "order", namespace: .shop)
         try await Worker.run(options, defaults: defaults, migrations: Orders.migrations) { worker in

@@ -21,6 +21,8 @@ struct PaymentWorker: AsyncParsableCommand {
     @Option(help: "Seconds to wait for the provider's answer. [PAYMENT_PROVIDER_TIMEOUT, default 2]")
     var providerTimeout: Double?
 
+    static func main() async { await Tool.main(Self.self) }
+
     func run() async throws {
         let defaults = WorkerDefaults(group: "payment", namespace: .shop)
         let (ledger, timeout) = (providerLedger, providerTimeout)

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import FreshetService
 
 /// The whole shop on one machine.
 @main
@@ -14,4 +15,6 @@ struct ShopTool: AsyncParsableCommand {
               shop verify
             """,
         subcommands: [Up.self, Place.self, Verify.self])
+
+    static func main() async { await Tool.main(Self.self) }
 }

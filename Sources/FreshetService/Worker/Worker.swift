@@ -1,4 +1,3 @@
-internal import ArgumentParser
 internal import FoundationEssentials
 public import Freshet
 public import FreshetRecords
@@ -12,6 +11,8 @@ internal import UnixSignals
 ///
 ///     @main struct PaymentWorker: AsyncParsableCommand {
 ///         @OptionGroup var options: WorkerOptions
+///
+///         static func main() async { await Tool.main(Self.self) }
 ///
 ///         func run() async throws {
 ///             try await Worker.run(options, defaults: WorkerDefaults(group: "payment"), migrations: tables) { worker in
@@ -31,8 +32,8 @@ public struct Worker: Sendable {
 
     /// Runs the service until SIGTERM or SIGINT, drains, and returns. A second signal ends the process at once (130).
     ///
-    /// What cannot work is said in one line on standard error, and the process exits: 78 for a configuration that
-    /// cannot work (URL, password, database), 69 when Redis cannot be reached within the connect timeout.
+    /// Throws a `ToolError` for what cannot work: `badConfiguration` (URL, password, database), `unreachable` when there is
+    /// no connection to Redis within the connect timeout.
     ///
     /// - Parameters:
     ///   - migrations: the service's own tables.
@@ -41,15 +42,9 @@ public struct Worker: Sendable {
         _ options: WorkerOptions, defaults: WorkerDefaults, migrations: [Migration],
         services: @Sendable (Worker) async throws -> [any Service]
     ) async throws {
-        do {
-            let settings = try WorkerSettings(
-                options, defaults: defaults, environment: ProcessInfo.processInfo.environment)
-            try await run(
-                settings, source: defaults.group.rawValue, migrations: migrations, services: services)
-        } catch let error as ToolError {
-            StandardError.write("\(defaults.group)-worker: \(error)")
-            throw ExitCode(error.status.rawValue)
-        }
+        let settings = try WorkerSettings(
+            options, defaults: defaults, environment: ProcessInfo.processInfo.environment)
+        try await run(settings, source: defaults.group.rawValue, migrations: migrations, services: services)
     }
 
     private static func run(
@@ -144,15 +139,6 @@ public struct Worker: Sendable {
         do { return try RecordsDatabase.open(url: url) } catch {
             throw ToolError(.badConfiguration, error.description)
         }
-    }
-}
-
-/// Lines for people, beside the data on standard output.
-public enum StandardError {
-    /// Writes a line to standard error.
-    public static func write(_ line: String) {
-        let bytes = Array((line + "\n").utf8)
-        _ = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(2, $0.baseAddress, $0.count) }
     }
 }
 

@@ -37,30 +37,28 @@ struct Place: AsyncParsableCommand {
     var skipInvalid = false
 
     func run() async throws {
-        try await Ending.run("shop place") {
-            let checked = try CheckedOrders(path: orders, skipInvalid: skipInvalid)
-            let url =
-                redisURL ?? ProcessInfo.processInfo.environment["REDIS_URL"] ?? ShopFolder(data).socketURL
-            let client = RedisClient(try RedisConfiguration(url: url))
-            defer { client.close() }
-            try await client.connect(within: .seconds(5))
-            let broker = Broker(client, namespace: try Namespace(checking: namespace))
-            let placed = Mutex(0)
-            let showsProgress = isatty(2) == 1
-            try await OrderPlacer(broker: broker, rate: rate?.perSecond).place(checked) { count in
-                let sum = placed.withLock { placed in
-                    placed += count
-                    return placed
-                }
-                if showsProgress {
-                    StandardError.write("\u{1b}[1A\u{1b}[2Kplaced \(sum) of \(checked.count)")
-                }
+        let checked = try CheckedOrders(path: orders, skipInvalid: skipInvalid)
+        let url =
+            redisURL ?? ProcessInfo.processInfo.environment["REDIS_URL"] ?? ShopFolder(data).socketURL
+        let client = RedisClient(try RedisConfiguration(url: url))
+        defer { client.close() }
+        try await client.connect(within: .seconds(5))
+        let broker = Broker(client, namespace: try Namespace(checking: namespace))
+        let placed = Mutex(0)
+        let showsProgress = isatty(2) == 1
+        try await OrderPlacer(broker: broker, rate: rate?.perSecond).place(checked) { count in
+            let sum = placed.withLock { placed in
+                placed += count
+                return placed
             }
-            print(
-                "placed \(checked.count) orders\(checked.skipped > 0 ? ", skipped \(checked.skipped) bad rows" : "")"
-            )
-            if checked.skipped > 0 { throw ExitCode(ExitStatus.partlyDone.rawValue) }
+            if showsProgress {
+                StandardError.write("\u{1b}[1A\u{1b}[2Kplaced \(sum) of \(checked.count)")
+            }
         }
+        print(
+            "placed \(checked.count) orders\(checked.skipped > 0 ? ", skipped \(checked.skipped) bad rows" : "")"
+        )
+        if checked.skipped > 0 { throw ExitCode(ExitStatus.partlyDone.rawValue) }
     }
 }
 

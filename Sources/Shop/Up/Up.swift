@@ -41,17 +41,15 @@ struct Up: AsyncParsableCommand {
     var format: SummaryFormat = .table
 
     func run() async throws {
-        try await Ending.run("shop up") {
-            let folder = ShopFolder(data)
-            try folder.make()
-            try folder.lock()
-            let namespace = try Namespace(checking: namespace)
-            if let redisURL {
-                try await run(on: redisURL, namespace, folder)
-            } else {
-                let server = LocalRedisServer(folder: folder.redisFolder, appendOnly: true)
-                try await withRedisServer(server) { server in try await run(on: server.url, namespace, folder)
-                }
+        let folder = ShopFolder(data)
+        try folder.make()
+        try folder.lock()
+        let namespace = try Namespace(checking: namespace)
+        if let redisURL {
+            try await run(on: redisURL, namespace, folder)
+        } else {
+            let server = LocalRedisServer(folder: folder.redisFolder, appendOnly: true)
+            try await withRedisServer(server) { server in try await run(on: server.url, namespace, folder)
             }
         }
     }

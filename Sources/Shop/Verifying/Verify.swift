@@ -31,21 +31,19 @@ struct Verify: AsyncParsableCommand {
     var format: SummaryFormat = .table
 
     func run() async throws {
-        try await Ending.run("shop verify") {
-            let folder = ShopFolder(data)
-            let checks: [Check]
-            if let redisURL {
-                checks = try await verify(folder, on: redisURL)
-            } else if await isServed(folder) {
-                checks = try await verify(folder, on: folder.socketURL)
-            } else {
-                _ = try folder.openDatabase(of: "order")
-                let server = LocalRedisServer(folder: folder.redisFolder, appendOnly: true)
-                checks = try await withRedisServer(server) { try await verify(folder, on: $0.url) }
-            }
-            print(try render(checks))
-            if checks.contains(where: { !$0.isHeld }) { throw ExitCode(ExitStatus.failed.rawValue) }
+        let folder = ShopFolder(data)
+        let checks: [Check]
+        if let redisURL {
+            checks = try await verify(folder, on: redisURL)
+        } else if await isServed(folder) {
+            checks = try await verify(folder, on: folder.socketURL)
+        } else {
+            _ = try folder.openDatabase(of: "order")
+            let server = LocalRedisServer(folder: folder.redisFolder, appendOnly: true)
+            checks = try await withRedisServer(server) { try await verify(folder, on: $0.url) }
         }
+        print(try render(checks))
+        if checks.contains(where: { !$0.isHeld }) { throw ExitCode(ExitStatus.failed.rawValue) }
     }
 
     private func verify(_ folder: ShopFolder, on url: String) async throws -> [Check] {

@@ -1,0 +1,189 @@
+import FoundationEssentials
+import FreshetTesting
+import Glibc
+import Hiredis
+import Testing
+
+@Suite(.serialized) struct ShopTests {
+    @Test func `the demo data settles, with the sums of its file, and placing it again changes nothing`()
+        async throws
+    {
+        let folder = try Folder()
+        let arguments = [
+            "up", "--orders", Demo.path, "--data", "\(folder.path)/data", "--exit-when-settled", "--format",
+            "json",
+        ]
+        let first = try await Program.run("shop", arguments, in: folder, within: .seconds(300))
+        #expect(first.ending == .exited(0), "\(first.errors)")
+        let keys = try #require(
+            try memberNames(first.output))
+        #expect(
+            keys == [
+                "customers", "dead", "eventsPerSecond", "invalid", "latencyMs", "orders", "payments",
+                "placed", "seconds",
+            ])
+        let summary = try SummaryFile(first.output)
+        let expected = try Expected.fromFile()
+        #expect(summary.placed == 6919)
+        #expect(summary.customers == 2357)
+        #expect(summary.orders.confirmed == 6781)
+        #expect(summary.orders.cancelled == 138)
+        #expect(summary.orders.placed == 0)
+        #expect(summary.payments.captured.count == 6781)
+        #expect(summary.payments.declined.count == 138)
+        #expect(summary.payments.captured.minor == expected.captured)
+        #expect(summary.payments.declined.minor == expected.declined)
+        #expect(summary.dead == 0 && summary.invalid == 0)
+        #expect(summary.latencyMs.p50 > 0 && summary.latencyMs.p99 >= summary.latencyMs.p50)
+        print("settled in \(summary.seconds) s, \(summary.eventsPerSecond) events/s")
+        try await verifyShop(folder)
+
+        let again = try await Program.run("shop", arguments, in: folder, within: .seconds(300))
+        #expect(again.ending == .exited(0), "\(again.errors)")
+        let second = try SummaryFile(again.output)
+        #expect(second.orders.confirmed == 6781 && second.customers == 2357)
+        #expect(second.payments.captured.minor == expected.captured)
+        try await verifyShop(folder)
+    }
+
+    @Test func `several processes of each service share the work`() async throws {
+        let folder = try Folder()
+        let outcome = try await Program.run(
+            "shop",
+            [
+                "up", "--orders", folder.demoOrders(1500), "--data", "\(folder.path)/data",
+                "--exit-when-settled",
+                "--format", "json", "--workers", "order=2,customer=2,payment=3",
+            ], in: folder)
+        #expect(outcome.ending == .exited(0), "\(outcome.errors)")
+        #expect(try SummaryFile(outcome.output).placed == 1500)
+        try await verifyShop(folder)
+    }
+
+    @Test func `workers that are killed at random lose nothing and do nothing twice`() async throws {
+        let seed = UInt64.random(in: 0 ... .max)
+        print("seed \(seed)")
+        var random = Seeded(seed)
+        let folder = try Folder()
+        let shop = try Program.start(
+            "shop",
+            [
+                "up", "--orders", folder.demoOrders(4000), "--data", "\(folder.path)/data",
+                "--exit-when-settled",
+                "--format", "json",
+            ], in: folder)
+        var kills: [String: Int] = [:]
+        while shop.child.ending == nil, kills.values.reduce(0, +) < 12 || kills.count < 3 {
+            try await Task.sleep(for: .milliseconds(Int.random(in: 100...500, using: &random)))
+            let workers = Processes.children(of: shop.child.id).filter { $0.name.hasSuffix("-worker") }
+            guard let victim = workers.randomElement(using: &random) else { continue }
+            kill(victim.id, SIGKILL)
+            kills[victim.name, default: 0] += 1
+        }
+        let outcome = try await shop.outcome()
+        #expect(outcome.ending == .exited(0), "seed \(seed): \(outcome.errors)")
+        #expect(
+            kills.values.reduce(0, +) >= 3, "seed \(seed): the workers were done before they could be killed")
+        let summary = try SummaryFile(outcome.output)
+        #expect(summary.placed == 4000 && summary.orders.placed == 0, "seed \(seed)")
+        print("killed \(kills), settled in \(summary.seconds) s")
+        try await verifyShop(folder)
+    }
+
+    @Test(arguments: ["freeze", "kill"])
+    func `a server that is away for ten seconds is waited for, without a flood of log lines`(how: String)
+        async throws
+    {
+        let folder = try Folder()
+        let server = LocalRedisServer(appendOnly: true, options: ["--appendfsync", "always"])
+        try await withRedisServer(server) { server in
+            let shop = try Program.start(
+                "shop",
+                [
+                    "up", "--orders", folder.demoOrders(4000), "--data", "\(folder.path)/data",
+                    "--exit-when-settled",
+                    "--format", "json", "--redis-url", server.url,
+                ], in: folder)
+            let client = RedisClient(try RedisConfiguration(url: server.url))
+            defer { client.close() }
+            try await eventually("some payments are decided") {
+                (try? await client.send(RedisCommand("XLEN", "shop:events:{payments:0}")).integer) ?? 0 > 300
+            }
+            if how == "freeze" { server.pause() } else { await server.kill() }
+            try await Task.sleep(for: .seconds(10))
+            if how == "freeze" { server.resume() } else { try await server.start() }
+            let outcome = try await shop.outcome()
+            #expect(outcome.ending == .exited(0), "\(outcome.errors)")
+            #expect(try SummaryFile(outcome.output).orders.placed == 0)
+            try await verifyShop(folder, redisURL: server.url)
+            for service in ["order", "customer", "payment"] {
+                let log = try String(
+                    contentsOfFile: "\(folder.path)/data/logs/\(service)-1.log", encoding: .utf8)
+                let lines = log.split(separator: "\n").filter { !$0.contains("the handler threw") }
+                #expect(lines.count < 25, "\(service) wrote \(lines.count) lines")
+            }
+        }
+    }
+
+    @Test func `a signal drains the shop and leaves nothing running`() async throws {
+        let folder = try Folder()
+        let shop = try Program.start(
+            "shop", ["up", "--orders", folder.demoOrders(1000), "--data", "\(folder.path)/data"], in: folder)
+        try await eventually("workers run") {
+            Processes.children(of: shop.child.id).filter { $0.name.hasSuffix("-worker") }.count == 3
+        }
+        try await eventually("orders are handled") { shop.errors.contains("placed 1000") }
+        let children = Processes.children(of: shop.child.id)
+        shop.child.signal(SIGTERM)
+        let outcome = try await shop.outcome(within: .seconds(40))
+        #expect(outcome.ending == .exited(0), "\(outcome.errors)")
+        #expect(children.count == 4)
+        #expect(children.allSatisfy { kill($0.id, 0) != 0 })
+        try await verifyShop(folder)
+    }
+
+    @Test func `verify notices records that are not right`() async throws {
+        let folder = try Folder()
+        let outcome = try await Program.run(
+            "shop",
+            [
+                "up", "--orders", folder.demoOrders(60), "--data", "\(folder.path)/data",
+                "--exit-when-settled",
+            ], in: folder)
+        #expect(outcome.ending == .exited(0))
+        try await verifyShop(folder)
+        for (database, sql) in [
+            ("customer", "UPDATE customers SET spent_minor = spent_minor + 1 WHERE customer_id = 'c00001'"),
+            ("order", "DELETE FROM orders WHERE order_id = 'cdnow-000002'"),
+            ("payment", "DELETE FROM inbox WHERE event_id = 'order.placed:cdnow-000003'"),
+        ] {
+            let copy = "\(folder.path)/data/\(database).db"
+            let kept = try Data(contentsOf: URL(filePath: copy))
+            try Tampering.execute(sql, on: copy)
+            let verified = try await Program.run(
+                "shop", ["verify", "--data", "\(folder.path)/data"], in: folder)
+            #expect(verified.ending == .exited(1), "\(sql): \(verified.output)")
+            #expect(verified.output.contains("BROKEN"))
+            try kept.write(to: URL(filePath: copy))
+        }
+        try await verifyShop(folder)
+    }
+}
+
+/// What the file's own numbers say, by a parse of its own.
+struct Expected {
+    var captured = 0
+    var declined = 0
+
+    static func fromFile() throws -> Expected {
+        var expected = Expected()
+        for line in try Demo.text().split(separator: "\n").dropFirst() {
+            let fields = line.split(separator: ",", omittingEmptySubsequences: false)
+            let parts = fields[7].split(separator: ".")
+            let cents = parts.count == 2 ? Int((parts[1] + "00").prefix(2)) ?? 0 : 0
+            let minor = (Int(parts[0]) ?? 0) * 100 + cents
+            if fields[9] == "tok_declined" { expected.declined += minor } else { expected.captured += minor }
+        }
+        return expected
+    }
+}
