@@ -7,6 +7,16 @@ public struct StreamEntry: Sendable {
     /// Names and values in turn.
     public let fields: RedisReplies
 
+    /// The entries of a reply to XRANGE or XREVRANGE.
+    static func list(_ reply: RedisReply) -> [StreamEntry] {
+        (reply.array.map(Array.init) ?? []).compactMap { reply in
+            guard let pair = reply.array, pair.count == 2, let id = pair[0].string.flatMap({ StreamID($0) }),
+                let fields = pair[1].array
+            else { return nil }
+            return StreamEntry(id: id, fields: fields)
+        }
+    }
+
     /// The value of a field, or nil when there is none of this name.
     public func field(_ name: String) -> RedisBytes? {
         var iterator = fields.makeIterator()
@@ -57,13 +67,7 @@ public struct StreamEntries: AsyncSequence, Sendable {
                     RedisCommand(
                         "XRANGE", key, start, entries.range.upperBound.description, "COUNT", entries.pageSize)
                 )
-                page = (reply.array.map(Array.init) ?? []).compactMap { reply in
-                    guard let pair = reply.array, pair.count == 2,
-                        let id = pair[0].string.flatMap({ StreamID($0) }),
-                        let fields = pair[1].array
-                    else { return nil }
-                    return StreamEntry(id: id, fields: fields)
-                }
+                page = StreamEntry.list(reply)
                 position = 0
                 if let last = page.last {
                     start = "(\(last.id)"
@@ -98,4 +102,21 @@ extension Broker {
 extension StreamID {
     /// Behind every entry.
     public static let newest = StreamID(milliseconds: .max, sequence: .max)
+}
+
+extension Broker {
+    /// The newest entries of a partition's log, oldest of them first.
+    public func newestEntries(of topic: TopicName, partition: Int, count: Int) async throws(FreshetError)
+        -> [StreamEntry]
+    {
+        guard count > 0 else { return [] }
+        let reply = try await send(
+            RedisCommand("XREVRANGE", keys(topic, partition).events, "+", "-", "COUNT", count))
+        return StreamEntry.list(reply).reversed()
+    }
+
+    /// Where the newest entry of a partition's log stands.
+    public func newest(of topic: TopicName, _ partition: Int) async throws(FreshetError) -> StreamID {
+        try await newestEntries(of: topic, partition: partition, count: 1).first?.id ?? .zero
+    }
 }

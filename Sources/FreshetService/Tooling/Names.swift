@@ -1,0 +1,17 @@
+public import ArgumentParser
+public import Freshet
+
+extension TopicName: ExpressibleByArgument {
+    /// A topic's name on a command line.
+    public init?(argument: String) { try? self.init(checking: argument) }
+}
+
+extension GroupName: ExpressibleByArgument {
+    /// A group's name on a command line.
+    public init?(argument: String) { try? self.init(checking: argument) }
+}
+
+extension EventType: ExpressibleByArgument {
+    /// An event type on a command line.
+    public init?(argument: String) { try? self.init(checking: argument) }
+}
