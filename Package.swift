@@ -87,5 +87,6 @@ let package = Package(
                 logging, signals,
             ]),
         tests("HiredisTests", ["Hiredis", "FreshetTesting"]),
+        tests("ShopEventsTests", ["ShopEvents", "Freshet"]),
     ]
 )
