@@ -88,5 +88,6 @@ let package = Package(
             ]),
         tests("HiredisTests", ["Hiredis", "FreshetTesting"]),
         tests("ShopEventsTests", ["ShopEvents", "Freshet"]),
+        tests("ShopTests", ["Shop", "ShopEvents"]),
     ]
 )
