@@ -24,8 +24,8 @@ func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: strict)
 }
 
-func executable(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .executableTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+func executable(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: strict)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
@@ -85,7 +85,9 @@ let package = Package(
                 "ShopEvents", "Freshet", "FreshetRecords", "FreshetService", "FreshetTesting", "Hiredis",
                 arguments,
                 logging, signals,
-            ]),
+            ],
+            // Given by path: a resource would need Foundation's Bundle to be found again.
+            exclude: ["DemoData"]),
         tests("HiredisTests", ["Hiredis", "FreshetTesting"]),
         tests("ShopEventsTests", ["ShopEvents", "Freshet"]),
         tests("ShopTests", ["Shop", "ShopEvents"]),

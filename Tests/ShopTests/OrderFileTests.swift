@@ -1,9 +1,31 @@
+import FoundationEssentials
 import ShopEvents
 import Testing
 
 @testable import Shop
 
 @Suite struct OrderFileTests {
+    private static let demo = URL(filePath: #filePath)
+        .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        .appending(path: "Sources/Shop/DemoData/cdnow-sample-orders.csv").path
+
+    @Test func `the demo data is the documented orders of the documented customers`() throws {
+        var (orders, customers, declined, total) = (0, Set<String>(), 0, Int64(0))
+        var file = try OrderFile(path: Self.demo)
+        while let result = try file.next() {
+            let order = try result.get()
+            orders += 1
+            customers.insert(order.customer.id)
+            declined += order.paymentToken == "tok_declined" ? 1 : 0
+            total += order.total
+        }
+        #expect((orders, customers.count, declined) == (6919, 2357, 138))
+
+        let rows = try String(contentsOfFile: Self.demo, encoding: .utf8).split(separator: "\n").dropFirst()
+        let cents = rows.map { Int64($0.split(separator: ",")[7].filter { $0 != "." }) ?? .min }
+        #expect(total == cents.reduce(0, +))
+    }
+
     @Test func `where the chunks are cut makes no difference`() throws {
         let seed = UInt64.random(in: 0...(.max))
         let row = "o-1,c-1,\"Zoë, \"\"李\"\"\r\nÅ\",z@example.com,1997-01-01T00:00:00Z,cd,2,29.33,USD,tok_visa"
