@@ -85,9 +85,13 @@ let package = Package(
                 "ShopEvents", "Freshet", "FreshetRecords", "FreshetService", "FreshetTesting", "Hiredis",
                 arguments,
                 logging, signals,
-            ], exclude: ["DemoData"]),
+            ],
+            // Given by path: a resource would need Foundation's Bundle to be found again.
+            exclude: ["DemoData"]),
         tests("HiredisTests", ["Hiredis", "FreshetTesting"]),
-        tests("EndToEndTests", ["Freshet", "Hiredis", "FreshetTesting", grdb]),
         tests("FreshetTests", ["Freshet", "Hiredis", "FreshetTesting", lifecycle, logging]),
+        tests("ShopEventsTests", ["ShopEvents", "Freshet"]),
+        tests("ShopTests", ["Shop", "ShopEvents"]),
+        tests("EndToEndTests", ["Freshet", "Hiredis", "FreshetTesting", grdb]),
     ]
 )

@@ -20,14 +20,18 @@ struct CheckedOrders: Sendable {
         self.path = path == "-" ? try Self.spool() : path
         name = path
         var (count, bad) = (0, 0)
-        var file = try OrderFile(path: self.path, name: name)
-        while let row = try file.next() {
-            switch row {
-            case .success: count += 1
-            case .failure(let row):
-                bad += 1
-                StandardError.write("\(row)")
+        do {
+            var file = try Self.open(self.path, name: name)
+            while let row = try file.next() {
+                switch row {
+                case .success: count += 1
+                case .failure(let row):
+                    bad += 1
+                    StandardError.write("\(row)")
+                }
             }
+        } catch {
+            throw ToolError(.badData, error.description)
         }
         (self.count, skipped) = (count, bad)
         if bad > 0 && !skipInvalid {
@@ -35,6 +39,14 @@ struct CheckedOrders: Sendable {
                 .badData,
                 "\(bad) bad rows in '\(name)', nothing was placed (--skip-invalid places the others)")
         }
+    }
+
+    /// The file from its beginning.
+    func open() throws -> OrderFile { try Self.open(path, name: name) }
+
+    private static func open(_ path: String, name: String) throws(OrderFileError) -> OrderFile {
+        let input = try InputFile(path: path)
+        return try OrderFile(name: name, chunks: input.nextChunk)
     }
 
     private static func spool() throws -> String {

@@ -20,7 +20,7 @@ struct OrderPlacer: Sendable {
         let started = ContinuousClock.now
         var placed = 0
         var batch: [Event] = []
-        var file = try OrderFile(path: orders.path, name: orders.name)
+        var file = try orders.open()
         var isAtEnd = false
         while !isAtEnd {
             try Task.checkCancellation()
