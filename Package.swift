@@ -90,6 +90,11 @@ let package = Package(
             exclude: ["DemoData"]),
         tests("HiredisTests", ["Hiredis", "FreshetTesting"]),
         tests("FreshetTests", ["Freshet", "Hiredis", "FreshetTesting", lifecycle, logging]),
+        tests(
+            "FreshetRecordsTests",
+            ["FreshetRecords", "FreshetService", "Freshet", "Hiredis", "FreshetTesting", lifecycle]),
+        tests("FreshetReplayTests", ["FreshetReplay", "Freshet"]),
+        tests("FreshetServiceTests", ["FreshetService", "Freshet"]),
         tests("ShopEventsTests", ["ShopEvents", "Freshet"]),
         tests("ShopTests", ["Shop", "ShopEvents"]),
         tests("EndToEndTests", ["Freshet", "Hiredis", "FreshetTesting", grdb]),

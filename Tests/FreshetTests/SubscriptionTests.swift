@@ -240,13 +240,21 @@ import Testing
                 }
                 try await rig.place(["before"])
                 try await eventually("handled") { subscription.counters[.acknowledged] == 1 }
+                // In one transaction with what goes, so that the consumer cannot have made anything in between.
+                let event = try Event(Placed(orderId: "after"), source: "till", id: "after")
+                var pipeline = RedisPipeline()
+                pipeline.append("MULTI")
                 switch how {
-                case "DEL": try await rig.client.send(RedisCommand("DEL", rig.keys.events))
-                case "XGROUP":
-                    try await rig.client.send(RedisCommand("XGROUP", "DESTROY", rig.keys.events, "a"))
-                default: try await rig.client.send(RedisCommand("FLUSHALL"))
+                case "DEL": pipeline.append("DEL", rig.keys.events)
+                case "XGROUP": pipeline.append("XGROUP", "DESTROY", rig.keys.events, "a")
+                default: pipeline.append("FLUSHALL")
                 }
-                try await rig.place(["after"])
+                pipeline.append(
+                    "XADD", rig.keys.events, "*", "specversion", "1.0", "id", event.id, "source",
+                    event.source, "type",
+                    event.type.rawValue, "data", event.data.string)
+                pipeline.append("EXEC")
+                for reply in try await rig.client.send(pipeline) { try reply.get() }
                 try await eventually("handled again") { seen.all.contains("after") }
             }
         }
