@@ -94,7 +94,7 @@ let package = Package(
             "FreshetRecordsTests",
             ["FreshetRecords", "FreshetService", "Freshet", "Hiredis", "FreshetTesting", lifecycle]),
         tests("FreshetReplayTests", ["FreshetReplay", "Freshet"]),
-        tests("FreshetServiceTests", ["FreshetService", "Freshet"]),
+        tests("FreshetServiceTests", ["FreshetService", "FreshetRecords", "Freshet"]),
         tests("ShopEventsTests", ["ShopEvents", "Freshet"]),
         tests("ShopTests", ["Shop", "ShopEvents"]),
         tests("EndToEndTests", ["Freshet", "Hiredis", "FreshetTesting", grdb]),

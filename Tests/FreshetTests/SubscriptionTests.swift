@@ -1,6 +1,7 @@
 import Freshet
 import FreshetTesting
 import Hiredis
+import ServiceLifecycle
 import Synchronization
 import Testing
 
@@ -221,6 +222,57 @@ import Testing
             }
             #expect(Set(started.all + seen.all) == Set((0..<20).map(String.init)))
             #expect(try await rig.pending("a") == 0)
+        }
+    }
+
+    @Test func `what waits in the process when it shuts down is handed back and counts no attempt`()
+        async throws
+    {
+        try await Rig.with { rig in
+            // Both streams are busy, so one read brings more than there are slots.
+            try await rig.place((0..<4).map(String.init))
+            for number in 4..<8 {
+                try await rig.client.send(
+                    RedisCommand(
+                        "XADD", rig.keys.redelivery("a"), "*", "specversion", "1.0", "id", "\(number)",
+                        "source",
+                        "till", "type", "order.placed", "data", "{\"orderId\":\"\(number)\"}"))
+            }
+            let (gate, started) = (Gate(), Seen())
+            let slow = Subscription(to: .orders, group: "a", on: rig.broker, options: options(concurrency: 4))
+            {
+                On(Placed.self) { order, _ in
+                    started.add(order.orderId)
+                    await gate.wait()
+                }
+            }
+            let group = ServiceGroup(
+                configuration: .init(services: [.init(service: slow)], logger: quiet))
+            try await withThrowingTaskGroup(of: Void.self) { tasks in
+                tasks.addTask { try await group.run() }
+                try await eventually("the slots are full and all is held") {
+                    let held = try? await rig.client.send(
+                        RedisCommand("XPENDING", rig.keys.redelivery("a"), "a"))
+                    return started.count == 4 && held?.array?[0].integer == 4
+                }
+                await group.triggerGracefulShutdown()
+                // The handed-back ones are there while the handlers still run.
+                gate.open()
+                try await tasks.waitForAll()
+            }
+            #expect(started.count == 4)
+            #expect(slow.counters[.released] == 4 && slow.counters[.acknowledged] == 4)
+            let seen = Seen()
+            let next = Subscription(to: .orders, group: "a", on: rig.broker) {
+                On(Placed.self) { order, delivery in seen.add("\(order.orderId):\(delivery.attempt)") }
+            }
+            try await rig.running(next) {
+                try await eventually("the rest", within: .seconds(5)) { seen.count == 4 }
+            }
+            let all = started.all + seen.all.map { String($0.dropLast(2)) }
+            #expect(Set(all) == Set((0..<8).map(String.init)))
+            #expect(seen.all.allSatisfy { $0.hasSuffix(":1") })
+            #expect(try await rig.length(rig.keys.redelivery("a")) == 0)
         }
     }
 
