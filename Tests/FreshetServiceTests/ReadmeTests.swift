@@ -20,7 +20,8 @@ func readmeService() async throws {
         [
             worker.subscribe(to: Topic("orders")) {
                 On(OrderPlaced.self) { order, delivery in
-                    try await worker.records.handle(delivery) { effects in  // once, however often it is delivered
+                    // Once, however often it is delivered:
+                    try await worker.records.handle(delivery) { effects in
                         try effects.execute(
                             "INSERT INTO invoices VALUES ($1, $2)", .text(order.orderId),
                             .integer(order.total))
