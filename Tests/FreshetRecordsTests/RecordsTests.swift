@@ -2,6 +2,7 @@ import FoundationEssentials
 import Freshet
 import FreshetRecords
 import FreshetTesting
+import Glibc
 import Hiredis
 import Testing
 
@@ -95,6 +96,48 @@ func nowhere() -> Broker { Broker(RedisClient(RedisConfiguration(address: .unix(
         #expect(failed == 86)
         #expect(try await count("notes", in: database) == 514)
         #expect(try await count("(SELECT DISTINCT id FROM notes)", in: database) == 514)
+    }
+
+    @Test func `when a shared commit fails, each transaction has the outcome that it has alone`() async throws
+    {
+        let scratch = try Scratch()
+        let database = try SQLiteRecords(path: scratch.file)
+        try await database.transaction {
+            try $0.execute("CREATE TABLE parents (id BIGINT PRIMARY KEY)")
+            try $0.execute(
+                """
+                CREATE TABLE children (id BIGINT PRIMARY KEY, parent BIGINT
+                  REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED)
+                """)
+        }
+        for round in 0..<30 {
+            // Holds the line while the others gather behind it.
+            async let first: Void = database.transaction { _ in usleep(3000) }
+            // An orphan, which only the commit refuses, and one that collides with it while it stands there.
+            async let orphan = outcome(of: database) {
+                try $0.execute("INSERT INTO children VALUES ($1, 999)", .integer(round))
+            }
+            async let collider = outcome(of: database) {
+                try $0.execute("INSERT INTO children VALUES ($1, NULL)", .integer(round))
+            }
+            try await first
+            let (orphaned, collided) = (await orphan, await collider)
+            #expect(!orphaned, "round \(round): an orphan was committed")
+            #expect(collided, "round \(round): what was committed was reported as failed")
+        }
+        #expect(try await count("children", in: database) == 30)
+    }
+
+    /// Whether the transaction says that it was committed.
+    private func outcome(
+        of database: SQLiteRecords, _ body: @escaping @Sendable (any RecordsTransaction) throws -> Void
+    ) async -> Bool {
+        do {
+            try await database.transaction(body)
+            return true
+        } catch {
+            return false
+        }
     }
 
     @Test func `two processes' connections may write to one file at the same time`() async throws {
