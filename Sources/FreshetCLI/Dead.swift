@@ -19,6 +19,13 @@ struct Dead: AsyncParsableCommand {
     struct Place: ParsableArguments {
         @Option(help: "The topic.") var topic: TopicName
         @Option(help: "The group.") var group: GroupName
+
+        /// The topic, when the group reads it, or once did and left dead letters.
+        func existingTopic(on broker: Broker) async throws -> Topic {
+            let found = try await broker.existingTopic(topic)
+            if try await broker.deadLetterCount(of: group, topic: found) > 0 { return found }
+            return try await broker.existingTopic(topic, readBy: group)
+        }
     }
 
     struct List: AsyncParsableCommand {
@@ -29,7 +36,7 @@ struct Dead: AsyncParsableCommand {
 
         func run() async throws {
             try await connection.withBroker { broker in
-                let topic = try await broker.existingTopic(place.topic, readBy: place.group)
+                let topic = try await place.existingTopic(on: broker)
                 var rows = output.rowOutput(columns: [
                     ("id", { (letter: DeadLetter) in letter.id.description }), ("failed at", { $0.failedAt }),
                     ("type", { $0.type }), ("source", { $0.source }), ("event", { $0.eventID }),

@@ -62,7 +62,10 @@ struct DeadChange {
         _ action: (Broker, Topic, DeadLetterSelection, (Int) -> Bool) async throws -> Int
     ) async throws {
         try await connection.withBroker { broker in
-            let topic = try await broker.existingTopic(place.topic, readBy: place.group)
+            // An id that does not exist says enough by itself.
+            let topic =
+                try await
+                (selection.all ? place.existingTopic(on: broker) : broker.existingTopic(place.topic))
             let (letters, selected) = try await selection.letters(of: place, topic: topic, on: broker)
             func report(_ changed: Int) throws {
                 try output.show(
