@@ -91,6 +91,10 @@ let package = Package(
         tests("HiredisTests", ["Hiredis", "FreshetTesting"]),
         tests("FreshetTests", ["Freshet", "Hiredis", "FreshetTesting", lifecycle, logging]),
         tests("FreshetInspectingTests", ["Freshet", "Hiredis", "FreshetTesting", lifecycle, logging]),
+        tests(
+            "FreshetReplayTests",
+            ["FreshetReplay", "Freshet", "Hiredis", "FreshetTesting", lifecycle, logging]),
+        tests("FreshetToolsTests", ["Freshet", "Hiredis", "FreshetTesting"]),
         tests("ShopEventsTests", ["ShopEvents", "Freshet"]),
         tests("ShopTests", ["Shop", "ShopEvents"]),
         tests("EndToEndTests", ["Freshet", "Hiredis", "FreshetTesting", grdb]),
