@@ -78,7 +78,7 @@ let package = Package(
         executable(
             "PaymentWorker", ["ShopEvents", "Freshet", "FreshetRecords", "FreshetService", arguments]),
         executable("Replay", ["FreshetReplay", "FreshetService", "Freshet", arguments]),
-        executable("FreshetCLI", ["FreshetService", "Freshet", "Hiredis", arguments]),
+        executable("FreshetCLI", ["FreshetReplay", "FreshetService", "Freshet", "Hiredis", arguments]),
         executable(
             "Shop",
             [
@@ -90,11 +90,15 @@ let package = Package(
             exclude: ["DemoData"]),
         tests("HiredisTests", ["Hiredis", "FreshetTesting"]),
         tests("FreshetTests", ["Freshet", "Hiredis", "FreshetTesting", lifecycle, logging]),
+        tests("FreshetInspectingTests", ["Freshet", "Hiredis", "FreshetTesting", lifecycle, logging]),
         tests(
             "FreshetRecordsTests",
             ["FreshetRecords", "FreshetService", "Freshet", "Hiredis", "FreshetTesting", lifecycle]),
-        tests("FreshetReplayTests", ["FreshetReplay", "Freshet"]),
+        tests(
+            "FreshetReplayTests",
+            ["FreshetReplay", "Freshet", "Hiredis", "FreshetTesting", lifecycle, logging]),
         tests("FreshetServiceTests", ["FreshetService", "FreshetRecords", "Freshet"]),
+        tests("FreshetToolsTests", ["Freshet", "Hiredis", "FreshetTesting"]),
         tests("ShopEventsTests", ["ShopEvents", "Freshet"]),
         tests("ShopTests", ["Shop", "ShopEvents"]),
         tests("EndToEndTests", ["Freshet", "Hiredis", "FreshetTesting", grdb]),

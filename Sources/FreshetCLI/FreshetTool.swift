@@ -1,8 +1,7 @@
 internal import ArgumentParser
-internal import Freshet
 internal import FreshetService
 
-/// The tool to look with.
+/// The tool to look with, and to put single things right.
 @main
 struct FreshetTool: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -11,11 +10,16 @@ struct FreshetTool: AsyncParsableCommand {
         discussion: """
             Examples:
               freshet groups --namespace shop
-              freshet tail orders --namespace shop --count 5
-              freshet publish orders --type order.placed --key o-1 --data '{"orderId":"o-1"}'
-              freshet dead list --topic orders --group payment --namespace shop
+              freshet tail orders --namespace shop --follow
+              freshet tail orders --from 15m --format ndjson | jq .fields.data
+              freshet publish orders --type order.placed --key o-1 --data '{"id":1}'
+              freshet dead list --topic orders --group payment
+              freshet dead retry --topic orders --group payment --all
 
-            Exit codes: 64 usage, 65 bad data, 69 Redis unreachable, 78 wrong password or URL, 1 anything else.
+            Data goes to standard output, everything else to standard error.
+
+            Exit codes: 0 done, 1 failed, 2 partly done, 64 usage, 65 bad data, 69 Redis unreachable, 75 try again later, \
+            78 wrong password or URL, 130 interrupted.
             """,
         subcommands: [Groups.self, Tail.self, Publish.self, Dead.self])
 

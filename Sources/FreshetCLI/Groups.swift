@@ -5,9 +5,21 @@ internal import FreshetService
 /// `freshet groups`
 struct Groups: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract:
-            "How each group stands on each topic: waiting, pending, delayed, dead, invalid, oldest age, consumers."
-    )
+        abstract: "How each group stands on each topic.",
+        discussion: """
+            length     events in the log
+            waiting    not taken by any consumer yet; 1000000+ when there are more than were counted
+            pending    taken by a consumer and not settled
+            delayed    retries that wait for their time
+            dead       given up: see freshet dead
+            invalid    could not be read
+            oldest     age of the oldest event that is waiting or pending
+            consumers  processes that the server knows in the group
+
+            Examples:
+              freshet groups --namespace shop
+              freshet groups --topic orders --group payment --format json
+            """)
 
     @Option(help: "Only this topic.") var topic: TopicName?
     @Option(help: "Only this group.") var group: GroupName?
@@ -17,25 +29,35 @@ struct Groups: AsyncParsableCommand {
     func run() async throws {
         try await connection.withBroker { broker in
             let reports = try await broker.groupReports(topic: topic, group: group)
-            if reports.isEmpty { StandardError.write("no groups in '\(broker.namespace)'") }
+            if reports.isEmpty { try await explain(broker) }
             try output.show(
                 reports,
                 columns: [
                     ("topic", { $0.topic.rawValue }), ("group", { $0.group.rawValue }),
                     ("length", { "\($0.length)" }),
                     ("waiting", { $0.lagKnown ? "\($0.waiting)" : "\($0.waiting)+" }),
-                    ("pending", { "\($0.pending)" }),
-                    ("delayed", { "\($0.delayed)" }), ("dead", { "\($0.dead)" }),
-                    ("invalid", { "\($0.invalid)" }),
-                    ("oldest", { $0.oldestWaitingSeconds.map { Self.age($0) } ?? "-" }),
+                    ("pending", { "\($0.pending)" }), ("delayed", { "\($0.delayed)" }),
+                    ("dead", { "\($0.dead)" }), ("invalid", { "\($0.invalid)" }),
+                    ("oldest", { $0.oldestWaitingSeconds.map(Self.age) ?? "-" }),
                     ("consumers", { "\($0.consumers.count)" }),
                 ])
         }
     }
 
+    /// A name that does not exist is an error; a system without groups is not.
+    private func explain(_ broker: Broker) async throws {
+        if let topic, let group { _ = try await broker.existingTopic(topic, readBy: group) }
+        if let topic { _ = try await broker.existingTopic(topic) }
+        if let group {
+            throw ToolError(.failed, "no group '\(group)' in the namespace '\(broker.namespace)'")
+        }
+        StandardError.write("There are no groups in the namespace '\(broker.namespace)'.")
+    }
+
     private static func age(_ seconds: Double) -> String {
         let whole = Int(seconds)
         if whole < 120 { return "\(whole)s" }
-        return whole < 7200 ? "\(whole / 60)m" : "\(whole / 3600)h"
+        if whole < 7200 { return "\(whole / 60)m" }
+        return whole < 172_800 ? "\(whole / 3600)h" : "\(whole / 86_400)d"
     }
 }

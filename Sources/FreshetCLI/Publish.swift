@@ -1,35 +1,42 @@
 internal import ArgumentParser
-internal import FoundationEssentials
 internal import Freshet
 internal import FreshetService
 
 /// `freshet publish`
 struct Publish: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Publishes an event, or one for each line of standard input.",
-        discussion:
-            "The data is JSON. What was published is printed: the event's id and where it stands in the log.")
+        abstract: "Publishes an event, or one for each line of standard input, and prints its id.",
+        discussion: """
+            The data is JSON. From standard input, what is published stands in the order of the lines; a line that is no JSON
+            ends it, and what stood before it is published (exit code 2, or 65 when that was nothing). Blank lines are
+            passed over.
+
+            Examples:
+              freshet publish orders --type order.placed --key o-1 --data '{"orderId":"o-1"}'
+              freshet publish orders --type order.placed --source import < orders.ndjson
+            """)
 
     @Argument(help: "The topic.") var topic: TopicName
     @Option(help: "The event's type.") var type: EventType
     @Option(help: "The event's source.") var source: String = "freshet-cli"
-    @Option(help: "The event's id; made up unless said otherwise. Not for several events.") var id: String?
-    @Option(help: "The partition key.") var key: String?
+    @Option(help: "The event's id; made up unless said otherwise. Only with --data.") var id: String?
+    @Option(help: "The partition key: events with the same key stay in order.") var key: String?
     @Option(help: "What it happened to.") var subject: String?
     @Option(help: "The version of the data's shape, from 1.") var schemaVersion: Int = 1
     @Option(help: "The data. Without it each line of standard input is one event's data.") var data: String?
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
 
-    private struct Published: Encodable {
+    /// What is printed.
+    struct Published: Encodable {
         let id: String
-        let position: String
+        let position: StreamID
     }
 
     func validate() throws {
         guard schemaVersion >= 1 else { throw ValidationError("--schema-version begins with 1") }
-        guard !source.isEmpty, id?.isEmpty != true else {
-            throw ValidationError("--source and --id are not empty")
+        guard !source.isEmpty, id?.isEmpty != true, key?.isEmpty != true else {
+            throw ValidationError("--source, --id and --key are not empty")
         }
         guard id == nil || data != nil else {
             throw ValidationError("--id names one event: give it with --data")
@@ -37,44 +44,56 @@ struct Publish: AsyncParsableCommand {
     }
 
     func run() async throws {
+        if let data, let fault = JSONSyntax.fault(in: Array(data.utf8)) {
+            throw ToolError(.badData, "--data: \(fault)")
+        }
         try await connection.withBroker { broker in
-            let known = try await broker.topics().first { $0.name == topic } ?? Topic(topic)
+            let known = try await broker.topic(named: topic) ?? Topic(topic)
             let publisher = Publisher(to: known, on: broker)
-            var published: [Published] = []
-            var number = 0
-            func publish(_ text: String) async throws {
-                number += 1
-                if let fault = Self.fault(of: text) {
-                    throw ToolError(.badData, "\(data == nil ? "-:\(number)" : "--data"): \(fault)")
-                }
-                let event = Event(
-                    id: id, source: source, type: type, schemaVersion: schemaVersion, subject: subject,
-                    partitionKey: key, data: EventData(Array(text.utf8)))
-                let position = try await publisher.publish(event)
-                published.append(Published(id: event.id, position: position.description))
-            }
             if let data {
-                try await publish(data)
+                let event = event(Array(data.utf8))
+                let published = Published(id: event.id, position: try await publisher.publish(event))
+                try output.show(published, sentence: published.id)
             } else {
-                while let line = readLine() {
-                    if line.allSatisfy(\.isWhitespace) { number += 1 } else { try await publish(line) }
-                }
+                try await publishInput(publisher)
             }
-            try output.show(published, columns: [("id", { $0.id }), ("position", { $0.position })])
         }
     }
 
-    /// Why a text is no JSON; nil when it is.
-    private static func fault(of text: String) -> String? {
+    private func publishInput(_ publisher: Publisher) async throws {
+        var lines = InputLines()
+        var rows = output.rowOutput(columns: [("id", { (event: Published) in event.id })], isBare: true)
+        var count = 0
         do {
-            _ = try JSONDecoder().decode(AnyJSON.self, from: Data(text.utf8))
-            return nil
+            while let chunk = try lines.next() {
+                // What comes before a bad line is published, whatever pieces the input comes in.
+                var (events, fault) = ([Event](), ToolError?.none)
+                for (number, line) in chunk where !JSONSyntax.isBlank(line) {
+                    if let reason = JSONSyntax.fault(in: line) {
+                        fault = ToolError(.badData, "-:\(number): \(reason)")
+                        break
+                    }
+                    events.append(event(line))
+                }
+                for (event, result) in zip(events, try await publisher.publish(events)) {
+                    try rows.add(Published(id: event.id, position: result.get()))
+                    count += 1
+                }
+                rows.flush()
+                if let fault { throw fault }
+            }
         } catch {
-            return "not JSON"
+            rows.finish()
+            let error = ToolError(error)
+            if count == 0 { throw error }
+            throw ToolError(.partlyDone, "\(error); \(count) events were published before")
         }
+        rows.finish()
     }
 
-    private struct AnyJSON: Decodable {
-        init(from decoder: any Decoder) throws {}
+    private func event(_ data: [UInt8]) -> Event {
+        Event(
+            id: id, source: source, type: type, schemaVersion: schemaVersion, subject: subject,
+            partitionKey: key, data: EventData(data))
     }
 }

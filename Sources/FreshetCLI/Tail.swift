@@ -1,90 +1,119 @@
 internal import ArgumentParser
-internal import FoundationEssentials
 internal import Freshet
+internal import FreshetReplay
 internal import FreshetService
 internal import Hiredis
 
 /// `freshet tail`
 struct Tail: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Prints a topic's newest events, and with --follow those that come.",
-        discussion:
-            "As JSON an entry has all its fields; one that is not UTF-8 stands under its name with _base64.")
+        abstract: "Prints a topic's events, and with --follow those that come.",
+        discussion: """
+            Without --from it begins with the newest events (--count, 10 unless said otherwise). With --from it prints what
+            stands there and behind, and stops after --count events, if that is given.
+
+            As JSON an event has all its fields; one that is not UTF-8 stands in base64 under its name with _base64.
+
+            Examples:
+              freshet tail orders --namespace shop
+              freshet tail orders --from 2026-11-23T10:00:00Z --count 100 --format ndjson
+              freshet tail orders --from end --follow
+            """)
 
     @Argument(help: "The topic.") var topic: TopicName
-    @Option(help: "How many of the newest events to begin with.") var count: Int = 10
+    @Option(help: "Where to begin: \(ReplayPoint.forms).", transform: ReplayPoint.parsing) var from:
+        ReplayPoint?
+    @Option(help: "How many events.") var count: Int?
     @Flag(help: "Go on with what comes, until Ctrl-C.") var follow = false
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
-        guard (0...1_000_000).contains(count) else { throw ValidationError("--count is 0 to 1000000") }
+        if let count, !(0...1_000_000_000).contains(count) {
+            throw ValidationError("--count is a whole number from 0")
+        }
+        if follow && output.kind == .json {
+            throw ValidationError("with --follow a JSON document would never end: use --format ndjson")
+        }
     }
 
     func run() async throws {
         try await connection.withBroker { broker in
-            guard let topic = try await broker.topics().first(where: { $0.name == topic }) else {
-                throw ToolError(.failed, "no topic '\(topic)' in '\(broker.namespace)'")
-            }
-            var newest: [Int: StreamID] = [:]
-            var lines: [(StreamID, Line)] = []
-            for partition in 0..<topic.partitions {
-                for entry in try await broker.newestEntries(
-                    of: topic.name, partition: partition, count: count)
-                {
-                    newest[partition] = max(newest[partition] ?? .zero, entry.id)
-                    lines.append((entry.id, Line(entry)))
-                }
-                if newest[partition] == nil {
-                    newest[partition] = try await broker.newest(of: topic.name, partition)
-                }
-            }
-            let first = lines.sorted { $0.0 < $1.0 }.suffix(count).map(\.1)
-            if output.kind == .json && !follow {
-                print(try OutputOptions.json(first, pretty: true))
+            var run = TailRun(
+                broker: broker, topic: try await broker.existingTopic(topic), output: output,
+                left: from == nil ? .max : count ?? .max)
+            if let from {
+                try await run.print(from: from)
             } else {
-                for line in first { try show(line) }
+                try await run.printNewest(count ?? 10)
             }
-            while follow {
-                try await Task.sleep(for: .milliseconds(300))
-                for partition in 0..<topic.partitions {
-                    let after = newest[partition] ?? .zero
-                    let key = broker.keys(topic.name, partition).events
-                    for try await entry in broker.entries(of: key, in: after ... .newest)
-                    where entry.id > after {
-                        newest[partition] = entry.id
-                        try show(Line(entry))
-                    }
-                }
-            }
+            if follow { try await run.follow() }
+            run.finish()
+        }
+    }
+}
+
+/// One run of `freshet tail`.
+private struct TailRun {
+    let broker: Broker
+    let topic: Topic
+    /// How many events are still wanted.
+    private var left: Int
+    /// Behind which entry each partition goes on.
+    private var positions: [StreamID]
+    private var output: RowOutput<EntryLine>
+
+    init(broker: Broker, topic: Topic, output: OutputOptions, left: Int) {
+        self.broker = broker
+        self.topic = topic
+        self.left = left
+        positions = Array(repeating: .zero, count: topic.partitions)
+        self.output = output.rowOutput(columns: [
+            ("id", { $0.id }), ("type", { $0.type }), ("key", { $0.key }), ("data", { $0.data }),
+        ])
+    }
+
+    mutating func printNewest(_ count: Int) async throws {
+        var newest: [(partition: Int, entry: StreamEntry)] = []
+        for partition in 0..<topic.partitions {
+            // One more than none: where to go on from is wanted in any case.
+            let entries = try await broker.newestEntries(
+                of: topic.name, partition: partition, count: max(1, count))
+            positions[partition] = entries.last?.id ?? .zero
+            newest += entries.map { (partition, $0) }
+        }
+        for (partition, entry) in newest.sorted(by: { $0.entry.id < $1.entry.id }).suffix(count) {
+            try print(entry, partition)
+        }
+        output.flush()
+    }
+
+    mutating func print(from point: ReplayPoint) async throws {
+        if point == .end { return try await printNewest(0) }
+        let now = try await broker.serverTime()
+        let from = point.lowerBound(now: now)
+        if let before = from.predecessor { positions = positions.map { _ in before } }
+        var entries = try await MergedEntries(topic, from: from, on: broker)
+        while left > 0, let (partition, entry) = try await entries.next() { try print(entry, partition) }
+        output.flush()
+    }
+
+    mutating func follow() async throws {
+        let reader = broker.client.dedicated(clientName: "freshet-tail")
+        defer { reader.close() }
+        while left > 0 {
+            let entries = try await broker.newEntries(
+                of: topic, after: &positions, waiting: .seconds(2), on: reader)
+            for (partition, entry) in entries where left > 0 { try print(entry, partition) }
+            output.flush()
         }
     }
 
-    private func show(_ line: Line) throws {
-        if output.kind == .table {
-            let data = line.fields["data"] ?? line.fields["data_base64"] ?? ""
-            print(
-                "\(line.id)  \(line.fields["type"] ?? "-")  \(line.fields["partitionkey"] ?? "-")  \(data.prefix(100))"
-            )
-        } else {
-            print(try OutputOptions.json(line, pretty: false))
-        }
-    }
+    mutating func finish() { output.finish() }
 
-    struct Line: Encodable {
-        let id: String
-        var fields: [String: String] = [:]
-
-        init(_ entry: StreamEntry) {
-            id = entry.id.description
-            var iterator = entry.fields.makeIterator()
-            while let name = iterator.next()?.bytes, let value = iterator.next()?.bytes {
-                if let text = value.validString {
-                    fields[name.string] = text
-                } else {
-                    fields["\(name.string)_base64"] = Data(value.array).base64EncodedString()
-                }
-            }
-        }
+    private mutating func print(_ entry: StreamEntry, _ partition: Int) throws {
+        positions[partition] = max(positions[partition], entry.id)
+        left -= 1
+        try output.add(EntryLine(entry, partition: partition))
     }
 }

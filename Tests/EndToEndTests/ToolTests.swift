@@ -206,7 +206,7 @@ import Testing
             #expect(letters.map(\.eventID) == ["e1", "e2", "e3"])
             #expect(letters[0].attempts == 5 && letters[0].reason == "no answer")
             let dry = try await Self.tool(
-                "freshet", ["dead", "retry", "--dry-run"] + selection, server, folder)
+                "freshet", ["dead", "retry", "--all", "--dry-run"] + selection, server, folder)
             #expect(dry.ending == .exited(0) && dry.errors.contains("3 dead letters"))
             let one = try await Self.tool(
                 "freshet", ["dead", "retry", "--id", "2-0", "--yes"] + selection, server, folder)
@@ -221,7 +221,7 @@ import Testing
                     "freshetretries", "1",
                 ])
             let rest = try await Self.tool(
-                "freshet", ["dead", "discard", "--yes"] + selection, server, folder)
+                "freshet", ["dead", "discard", "--all", "--yes"] + selection, server, folder)
             #expect(rest.ending == .exited(0))
             #expect(try await client.send(RedisCommand("XLEN", "shop:dead:{orders:0}:payment")).integer == 0)
             let unknown = try await Self.tool(

@@ -203,11 +203,11 @@ import Testing
             let seen = Seen()
             func make() -> Subscription {
                 Subscription(
-                    to: .orders, group: "a", on: rig.broker, options: options(lease: .milliseconds(200))
+                    to: .orders, group: "a", on: rig.broker, options: options(lease: .seconds(1))
                 ) {
                     On(Placed.self) { order, delivery in
                         seen.add(order.orderId)
-                        try await Task.sleep(for: .milliseconds(1500))
+                        try await Task.sleep(for: .seconds(3))
                     }
                 }
             }

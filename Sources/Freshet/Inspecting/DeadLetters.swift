@@ -1,79 +1,146 @@
 internal import Hiredis
 
-/// An event that was given up.
-public struct DeadLetter: Sendable, Codable {
-    /// Where it stands among the group's dead letters.
-    public let id: String
-    /// The partition, from 0.
-    public let partition: Int
-    /// The event's id, source and type; empty when it has none.
-    public let eventID: String
-    /// The event's source.
-    public let source: String
-    /// The event's type.
-    public let type: String
-    /// How many attempts failed.
-    public let attempts: Int
-    /// Why.
-    public let reason: String
-    /// When it was given up, RFC 3339.
-    public let failedAt: String
+/// Which of a group's dead letters are meant.
+public enum DeadLetterSelection: Sendable {
+    /// Those that there are when it begins. What becomes one meanwhile is left alone, so that a letter that fails again
+    /// is not retried for ever.
+    case all
+    /// These.
+    case these([DeadLetter])
 }
 
 extension Broker {
-    /// A group's dead letters of a topic, oldest first.
-    public func deadLetters(topic: Topic, group: GroupName) async throws(FreshetError) -> [DeadLetter] {
-        var letters: [DeadLetter] = []
+    /// A group's dead letters of a topic.
+    public func deadLetters(of group: GroupName, topic: Topic) -> DeadLetters {
+        DeadLetters(broker: self, topic: topic, group: group)
+    }
+
+    /// How many dead letters a group has of a topic.
+    public func deadLetterCount(of group: GroupName, topic: Topic) async throws(FreshetError) -> Int {
+        var count = 0
         for partition in 0..<topic.partitions {
-            for try await entry in entries(of: keys(topic.name, partition).dead(group)) {
-                func text(_ name: String) -> String { entry.field(name)?.string ?? "" }
-                letters.append(
-                    DeadLetter(
-                        id: entry.id.description, partition: partition, eventID: text("id"),
-                        source: text("source"),
-                        type: text("type"), attempts: entry.field(Field.attempt)?.integer ?? 0,
-                        reason: text(Field.reason), failedAt: text(Field.failedAt)))
+            count +=
+                try await send(RedisCommand("XLEN", keys(topic.name, partition).dead(group))).integer ?? 0
+        }
+        return count
+    }
+
+    /// The dead letters that stand there: one for each partition that has one, none when it is gone.
+    public func deadLetters(at id: StreamID, of group: GroupName, topic: Topic) async throws(FreshetError)
+        -> [DeadLetter]
+    {
+        var found: [DeadLetter] = []
+        for partition in 0..<topic.partitions {
+            let key = keys(topic.name, partition).dead(group)
+            for try await entry in entries(of: key, in: id...id) {
+                found.append(DeadLetter(entry, partition: partition))
             }
         }
-        return letters
+        return found
     }
 
-    /// Brings a dead letter back to its group, with all its attempts, in one atomic step; false when it is gone.
-    public func retry(_ letter: DeadLetter, topic: TopicName, group: GroupName) async throws(FreshetError)
-        -> Bool
+    /// Has a group see dead letters again, with all attempts anew; returns how many. Each one leaves the dead letters and
+    /// joins the redelivery stream in one atomic step, and carries along how often that was done (`freshetretries`).
+    ///
+    /// - Parameter onProgress: called with the count after each batch; false ends it there.
+    public func retryDeadLetters(
+        _ selection: DeadLetterSelection, of group: GroupName, topic: Topic,
+        onProgress: (Int) -> Bool = { _ in true }
+    ) async throws(FreshetError) -> Int {
+        try await take(selection, of: group, topic, DeadLetterScripts.retry, onProgress)
+    }
+
+    /// Deletes dead letters for good; returns how many.
+    ///
+    /// - Parameter onProgress: called with the count after each batch; false ends it there.
+    public func discardDeadLetters(
+        _ selection: DeadLetterSelection, of group: GroupName, topic: Topic,
+        onProgress: (Int) -> Bool = { _ in true }
+    ) async throws(FreshetError) -> Int {
+        try await take(selection, of: group, topic, DeadLetterScripts.discard, onProgress)
+    }
+
+    /// A batch is so many: the server serves nobody else meanwhile.
+    private static let deadLetterBatch = 100
+
+    private func take(
+        _ selection: DeadLetterSelection, of group: GroupName, _ topic: Topic, _ script: RedisScript,
+        _ onProgress: (Int) -> Bool
+    ) async throws(FreshetError) -> Int {
+        var total = 0
+        for partition in 0..<topic.partitions {
+            let keys = keys(topic.name, partition)
+            var batches = try await ranges(selection, partition, keys.dead(group))
+            while let ranges = batches.popLast() {
+                let arguments: [any RedisArgument] = [Self.deadLetterBatch] + ranges
+                let reply: RedisReply
+                do {
+                    reply = try await script.run(
+                        on: client, keys: [keys.dead(group), keys.redelivery(group)], arguments: arguments)
+                } catch { throw FreshetError(error) }
+                let count = reply.integer ?? 0
+                total += count
+                // A full batch of everything: there may be more of the same.
+                if case .all = selection, count == Self.deadLetterBatch { batches.append(ranges) }
+                guard onProgress(total) else { return total }
+            }
+        }
+        return total
+    }
+
+    /// Batches of ranges, each range two ids, the last batch first.
+    private func ranges(_ selection: DeadLetterSelection, _ partition: Int, _ stream: String)
+        async throws(FreshetError) -> [[String]]
     {
-        let keys = keys(topic, letter.partition)
-        return try await run(Self.retrying, keys: [keys.dead(group), keys.redelivery(group)], letter.id)
-            .integer == 1
+        switch selection {
+        case .all:
+            let reply = try await send(RedisCommand("XREVRANGE", stream, "+", "-", "COUNT", 1))
+            return StreamEntry.list(reply).map { ["-", $0.id.description] }
+        case .these(let letters):
+            let ids = letters.filter { $0.partition == partition }.map(\.id.description)
+            return stride(from: 0, to: ids.count, by: Self.deadLetterBatch).reversed().map { start in
+                ids[start..<min(start + Self.deadLetterBatch, ids.count)].flatMap { [$0, $0] }
+            }
+        }
     }
+}
 
-    /// Deletes a dead letter for good; false when it is gone.
-    public func discard(_ letter: DeadLetter, topic: TopicName, group: GroupName) async throws(FreshetError)
-        -> Bool
-    {
-        try await send(RedisCommand("XDEL", keys(topic, letter.partition).dead(group), letter.id)).integer
-            == 1
-    }
+/// KEYS dead redelivery; ARGV most [first last]... Each returns how many entries of these ranges it took. One entry is
+/// read at a time, so that a hundred large ones are never in Lua's memory together.
+private enum DeadLetterScripts {
+    static let retry = RedisScript(
+        loop(
+            """
+            local fields, kept, retries = entry[2], {}, 0
+            for i = 1, #fields, 2 do
+              local name = fields[i]
+              if name == 'freshetretries' then
+                retries = tonumber(fields[i + 1]) or 0
+              elseif name ~= 'freshetattempt' and name ~= 'freshetreason' and name ~= 'freshetfailedat' then
+                kept[#kept + 1] = name
+                kept[#kept + 1] = fields[i + 1]
+              end
+            end
+            kept[#kept + 1] = 'freshetretries'
+            kept[#kept + 1] = retries + 1
+            redis.call('XADD', KEYS[2], '*', unpack(kept))
+            """))
 
-    /// KEYS dead redelivery; ARGV id. The count of retries goes with the event.
-    private static let retrying = RedisScript(
+    static let discard = RedisScript(loop(""))
+
+    private static func loop(_ body: String) -> String {
         """
-        local entry = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])
-        if #entry == 0 then return 0 end
-        local fields, out, retries = entry[1][2], {}, 0
-        for i = 1, #fields, 2 do
-          local name = fields[i]
-          if name == 'freshetretries' then
-            retries = tonumber(fields[i + 1]) or 0
-          elseif name ~= 'freshetattempt' and name ~= 'freshetreason' and name ~= 'freshetfailedat' then
-            out[#out + 1] = name
-            out[#out + 1] = fields[i + 1]
+        local taken, most = 0, tonumber(ARGV[1])
+        for range = 2, #ARGV, 2 do
+          while taken < most do
+            local entry = redis.call('XRANGE', KEYS[1], ARGV[range], ARGV[range + 1], 'COUNT', 1)[1]
+            if not entry then break end
+            \(body)
+            redis.call('XDEL', KEYS[1], entry[1])
+            taken = taken + 1
           end
         end
-        out[#out + 1] = 'freshetretries'
-        out[#out + 1] = retries + 1
-        redis.call('XADD', KEYS[2], '*', unpack(out))
-        redis.call('XDEL', KEYS[1], ARGV[1])
-        return 1
-        """)
+        return taken
+        """
+    }
 }

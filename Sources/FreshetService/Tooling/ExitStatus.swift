@@ -19,15 +19,3 @@ public enum ExitStatus: Int32, Sendable {
     /// Interrupted.
     case interrupted = 130
 }
-/// An error that ends a tool with this status and one line.
-public struct ToolError: Error, CustomStringConvertible {
-    /// The status.
-    public let status: ExitStatus
-    /// The line.
-    public let description: String
-    /// An error.
-    public init(_ status: ExitStatus, _ message: String) {
-        self.status = status
-        description = message
-    }
-}

@@ -15,3 +15,8 @@ extension EventType: ExpressibleByArgument {
     /// An event type on a command line.
     public init?(argument: String) { try? self.init(checking: argument) }
 }
+
+extension StreamID: ExpressibleByArgument {
+    /// A position in a stream on a command line.
+    public init?(argument: String) { self.init(argument) }
+}

@@ -1,6 +1,5 @@
 public import ArgumentParser
 internal import FoundationEssentials
-internal import Glibc
 
 /// How a tool prints its data.
 public enum OutputFormat: String, ExpressibleByArgument, CaseIterable, Sendable {
@@ -14,33 +13,40 @@ public enum OutputFormat: String, ExpressibleByArgument, CaseIterable, Sendable 
 
 /// The `--format` of every tool.
 public struct OutputOptions: ParsableArguments {
-    @Option(help: "table, json or ndjson.")
+    @Option(help: "table, json (one document) or ndjson (one object a line).")
     var format: OutputFormat = .table
 
     /// The default.
     public init() {}
 
-    /// Prints rows: as columns under their names, or as JSON.
+    /// What was asked for.
+    public var kind: OutputFormat { format }
+
+    /// Prints rows: as columns under their names, as one JSON array, or as JSON lines.
     public func show<Row: Encodable>(_ rows: [Row], columns: [(name: String, value: (Row) -> String)]) throws
     {
-        switch format {
-        case .table: print(Self.table(rows, columns))
-        case .json: print(try Self.json(rows, pretty: true))
-        case .ndjson: for row in rows { print(try Self.json(row, pretty: false)) }
-        }
+        var output = rowOutput(columns: columns)
+        for row in rows { try output.add(row) }
+        output.finish()
     }
 
     /// Prints one result: as a sentence, or as JSON.
     public func show(_ result: some Encodable, sentence: String) throws {
         switch format {
-        case .table: print(sentence)
-        case .json: print(try Self.json(result, pretty: true))
-        case .ndjson: print(try Self.json(result, pretty: false))
+        case .table: StandardOutput.write(sentence)
+        case .json: StandardOutput.write(try Self.json(result, pretty: true))
+        case .ndjson: StandardOutput.write(try Self.json(result, pretty: false))
         }
     }
 
-    /// What was asked for.
-    public var kind: OutputFormat { format }
+    /// An output for rows that come one by one; `finish` it.
+    ///
+    /// - Parameter isBare: whether a table has no line with the columns' names, for output that is mostly piped on.
+    public func rowOutput<Row: Encodable>(
+        columns: [(name: String, value: (Row) -> String)], isBare: Bool = false
+    ) -> RowOutput<Row> {
+        RowOutput(format, columns, isBare: isBare)
+    }
 
     /// A value as JSON text, its members sorted by name.
     public static func json(_ value: some Encodable, pretty: Bool) throws -> String {
@@ -48,45 +54,5 @@ public struct OutputOptions: ParsableArguments {
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         if pretty { encoder.outputFormatting.insert(.prettyPrinted) }
         return String(decoding: try encoder.encode(value), as: UTF8.self)
-    }
-
-    private static func table<Row>(_ rows: [Row], _ columns: [(name: String, value: (Row) -> String)])
-        -> String
-    {
-        let cells = [columns.map { $0.name.uppercased() }] + rows.map { row in columns.map { $0.value(row) } }
-        let widths = columns.indices.map { index in cells.map { $0[index].count }.max() ?? 0 }
-        return cells.map { line in
-            var text = ""
-            for (index, cell) in line.enumerated() {
-                let isLast = index == line.count - 1
-                text += cell + (isLast ? "" : String(repeating: " ", count: widths[index] - cell.count + 2))
-            }
-            return text
-        }.joined(separator: "\n")
-    }
-}
-
-/// Asks before something is changed.
-public struct ConfirmationOptions: ParsableArguments {
-    @Flag(help: "Do it without asking.")
-    var yes = false
-
-    @Flag(help: "Say what would be done, and do nothing.")
-    var dryRun = false
-
-    /// Neither.
-    public init() {}
-
-    /// Whether to go on: false for a dry run and for a "no". Off a terminal nobody can be asked: without `--yes` that is a
-    /// usage error.
-    public func isConfirmed(_ plan: String) throws -> Bool {
-        StandardError.write(plan)
-        if dryRun { return false }
-        if yes { return true }
-        guard isatty(0) == 1 else {
-            throw ToolError(.usage, "not on a terminal, so nobody can be asked: add --yes to do it")
-        }
-        StandardError.write("Go on? [y/N]")
-        return ["y", "yes"].contains((readLine() ?? "").lowercased())
     }
 }

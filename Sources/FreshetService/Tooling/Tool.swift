@@ -1,8 +1,5 @@
 public import ArgumentParser
-internal import Freshet
-internal import FreshetRecords
 internal import Glibc
-internal import Hiredis
 
 /// How command-line programs run and end: a failure is one line on standard error and an exit code that scripts can tell
 /// apart (`ExitStatus`).
@@ -20,37 +17,16 @@ public enum Tool {
             }
         } catch let error as ExitCode {
             Glibc.exit(error.rawValue)
-        } catch let error
-            where error is ToolError || error is FreshetError || error is RedisError || error is RecordsError
-        {
-            let (status, reason) = explain(error)
-            StandardError.write("\(name): \(reason)")
-            Glibc.exit(status.rawValue)
         } catch let error where Command.exitCode(for: error) == .validationFailure {
-            StandardError.write("\(name): \(Command.message(for: error)) (see \(name) --help)")
+            StandardError.write(
+                "\(name): \(OneLine.escaped(Command.message(for: error))) (see \(name) --help)")
             Glibc.exit(ExitStatus.usage.rawValue)
         } catch let error where Command.exitCode(for: error) == .failure {
-            StandardError.write("\(name): \(error)")
-            Glibc.exit(ExitStatus.failed.rawValue)
+            let error = ToolError(error)
+            StandardError.write("\(name): \(OneLine.escaped(error.description))")
+            Glibc.exit(error.status.rawValue)
         } catch {
             Command.exit(withError: error)  // help and version
-        }
-    }
-
-    private static func explain(_ error: any Error) -> (ExitStatus, String) {
-        switch error {
-        case let error as ToolError: return (error.status, error.description)
-        case let error as FreshetError:
-            if let cause = error.cause { return explain(cause) }
-            return (error.code == .invalidName ? .usage : .failed, error.description)
-        case let error as RedisError:
-            switch error.code {
-            case .connectionFailed, .connectionLost, .timedOut: return (.unreachable, error.description)
-            case .authentication, .invalidConfiguration: return (.badConfiguration, error.description)
-            default: return (.failed, error.description)
-            }
-        case let error as RecordsError: return (.badConfiguration, error.description)
-        default: return (.failed, "\(error)")
         }
     }
 }

@@ -1,0 +1,91 @@
+internal import Hiredis
+
+/// What the server is asked in one step.
+enum InspectionScripts {
+    /// Lua: counts the entries behind one id and not behind another: {count, first, last, 1 when these are all}. A page
+    /// is a thousand entries, or 4 MiB of them: XRANGE copies the payloads into Lua, and the server serves nobody else
+    /// meanwhile. Its parts double in size, so that a few large entries are noticed before a thousand are copied.
+    private static let counting = """
+        local function count(key, after, through)
+          local size, bytes, count, first, last = 16, 0, 0, '', after
+          repeat
+            if last == '18446744073709551615-18446744073709551615' then return {count, first, last, 1} end
+            local entries = redis.call('XRANGE', key, '(' .. last, through, 'COUNT', size)
+            for _, entry in ipairs(entries) do
+              for _, text in ipairs(entry[2]) do bytes = bytes + #text end
+            end
+            if #entries > 0 then
+              if first == '' then first = entries[1][1] end
+              last = entries[#entries][1]
+              count = count + #entries
+            end
+            if #entries < size then return {count, first, last, 1} end
+            size = math.min(size * 2, 1000 - count)
+          until size <= 0 or bytes >= 4194304
+          return {count, first, last, 0}
+        end
+
+        """
+
+    /// Lua: the named fields of one of XINFO's lists.
+    private static let named = """
+        local function named(list)
+          local fields = {}
+          for i = 1, #list, 2 do fields[list[i]] = list[i + 1] end
+          return fields
+        end
+
+        """
+
+    /// KEYS stream; ARGV after through. Returns a page of the count.
+    static let count = RedisScript(counting + "return count(KEYS[1], ARGV[1], ARGV[2])")
+
+    /// KEYS log redelivery delayed dead invalid; ARGV group start. Where a group stands on a partition: the time, the
+    /// log, the redelivery stream, and how many entries the others have. A group that does not exist on the log stands at
+    /// the start.
+    static let snapshot = RedisScript(
+        counting + named + """
+            local function waiting(key, position, length)
+              if length == 0 then return {0, '', position, 1} end
+              local head = count(key, position, '+')
+              local first = redis.call('XRANGE', key, '-', '+', 'COUNT', 1)[1][1]
+              if head[2] == first then return {length, first, first, 1} end
+              return head
+            end
+            local function stream(key, start)
+              if redis.call('EXISTS', key) == 0 then return {0, 0, '', {0, '', start, 1}, {}} end
+              local position, pending, oldest, consumers = start, 0, '', {}
+              for _, group in ipairs(redis.call('XINFO', 'GROUPS', key)) do
+                local fields = named(group)
+                if fields.name == ARGV[1] then
+                  position, pending = fields['last-delivered-id'], fields.pending
+                  if pending > 0 then oldest = redis.call('XPENDING', key, ARGV[1])[2] end
+                  consumers = redis.call('XINFO', 'CONSUMERS', key, ARGV[1])
+                end
+              end
+              local length = redis.call('XLEN', key)
+              return {length, pending, oldest, waiting(key, position, length), consumers}
+            end
+            local time = redis.call('TIME')
+            return {
+              time[1], time[2], stream(KEYS[1], ARGV[2]), stream(KEYS[2], '0-0'),
+              redis.call('ZCARD', KEYS[3]), redis.call('XLEN', KEYS[4]), redis.call('XLEN', KEYS[5])
+            }
+            """)
+
+    /// KEYS log; ARGV group. Returns {newest id, entries added, last delivered id or '', pending}, or nothing when there
+    /// is no log.
+    static let position = RedisScript(
+        named + """
+            if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
+            local stream = named(redis.call('XINFO', 'STREAM', KEYS[1]))
+            local delivered, pending = '', 0
+            for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
+              local fields = named(group)
+              if fields.name == ARGV[1] then
+                delivered, pending = fields['last-delivered-id'], fields.pending
+              end
+            end
+            return {stream['last-generated-id'], stream['entries-added'], delivered, pending}
+            """)
+}

@@ -1,0 +1,52 @@
+internal import Freshet
+internal import FreshetRecords
+internal import Hiredis
+
+/// An error that ends a tool with this status and one line.
+public struct ToolError: Error, Sendable, CustomStringConvertible {
+    /// The status.
+    public let status: ExitStatus
+    /// The line, without the tool's name. Never holds a password.
+    public let description: String
+
+    /// An error.
+    public init(_ status: ExitStatus, _ message: String) {
+        self.status = status
+        description = message
+    }
+
+    /// What an error of any layer means for a tool: a server that cannot be reached is `unreachable`, one that is busy with
+    /// itself `tryAgain`, refused credentials and a bad URL are `badConfiguration`, data that is not what it should be is
+    /// `badData`.
+    public init(_ error: any Error) {
+        switch error {
+        case let error as ToolError: self = error
+        case let error as FreshetError:
+            if let cause = error.cause {
+                self.init(cause)
+            } else {
+                self.init(Self.status(of: error.code), error.description)
+            }
+        case let error as RedisError: self.init(Self.status(of: error), error.description)
+        case let error as RecordsError: self.init(.badConfiguration, error.description)
+        default: self.init(.failed, "\(error)")
+        }
+    }
+
+    private static func status(of code: FreshetError.Code) -> ExitStatus {
+        switch code {
+        case .invalidName: .usage
+        case .invalidData, .invalidEvent: .badData
+        default: .failed
+        }
+    }
+
+    private static func status(of error: RedisError) -> ExitStatus {
+        switch error.code {
+        case .connectionFailed, .connectionLost, .timedOut: .unreachable
+        case .authentication, .invalidConfiguration: .badConfiguration
+        case .server where error.isRetryable: .tryAgain
+        default: .failed
+        }
+    }
+}
