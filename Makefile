@@ -34,8 +34,8 @@ release: setup ## Build everything for use
 	swift build $(RELEASE)
 
 run: release ## Run the shop on the demo data to the end and print the summary
-	rm -rf $(DATA)
-	$(BIN)/shop up --orders $(DEMO) --data $(DATA) --exit-when-settled
+	@rm -rf $(DATA)
+	@$(BIN)/shop up --orders $(DEMO) --data $(DATA) --exit-when-settled
 
 test: setup ## Run all tests (they start their own servers)
 	swift build --build-tests

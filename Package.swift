@@ -92,8 +92,12 @@ let package = Package(
         tests("FreshetTests", ["Freshet", "Hiredis", "FreshetTesting", lifecycle, logging]),
         tests("FreshetInspectingTests", ["Freshet", "Hiredis", "FreshetTesting", lifecycle, logging]),
         tests(
+            "FreshetRecordsTests",
+            ["FreshetRecords", "FreshetService", "Freshet", "Hiredis", "FreshetTesting", lifecycle]),
+        tests(
             "FreshetReplayTests",
             ["FreshetReplay", "Freshet", "Hiredis", "FreshetTesting", lifecycle, logging]),
+        tests("FreshetServiceTests", ["FreshetService", "FreshetRecords", "Freshet"]),
         tests("FreshetToolsTests", ["Freshet", "Hiredis", "FreshetTesting"]),
         tests("ShopEventsTests", ["ShopEvents", "Freshet"]),
         tests("ShopTests", ["Shop", "ShopEvents"]),

@@ -266,6 +266,10 @@ import Testing
                 "shop", ["place", "--orders", "-", "--redis-url", server.url], in: folder,
                 input: Self.data("o9") + "\n" + #"{"orderId":"o10"}"# + "\n")
             #expect(fromInput.ending == .exited(65))
+            let left = try FileManager.default.contentsOfDirectory(atPath: "/tmp").filter {
+                $0.hasPrefix("freshet-orders-")
+            }
+            #expect(left.isEmpty, "the copy of standard input was left behind")
             #expect(fromInput.errors.contains("-:2: data.customer is missing"), "\(fromInput.errors)")
         }
         let missing = try await Program.run(

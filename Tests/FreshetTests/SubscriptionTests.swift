@@ -1,6 +1,7 @@
 import Freshet
 import FreshetTesting
 import Hiredis
+import ServiceLifecycle
 import Synchronization
 import Testing
 
@@ -115,6 +116,35 @@ import Testing
         }
     }
 
+    @Test(arguments: ["earliest", "time", "id", "newest id"])
+    func `a group's start is the first event it sees`(which: String) async throws {
+        try await Rig.with { rig in
+            for number in 1...5 {
+                try await rig.client.send(
+                    RedisCommand(
+                        "XADD", rig.keys.events, "\(number)000-1", "specversion", "1.0", "id", "\(number)",
+                        "source",
+                        "till", "type", "order.placed", "data", "{\"orderId\":\"\(number)\"}"))
+            }
+            let (start, expected): (StartPosition, [String]) =
+                switch which {
+                case "earliest": (.earliest, ["1", "2", "3", "4", "5"])
+                case "time": (.time(Timestamp(milliseconds: 3000)), ["3", "4", "5"])
+                case "id": (.id(StreamID(milliseconds: 4000, sequence: 1)), ["4", "5"])
+                default: (.id(StreamID(milliseconds: 5000, sequence: 0)), ["5"])
+                }
+            let seen = Seen()
+            let subscription = Subscription(to: .orders, group: "a", from: start, on: rig.broker) {
+                On(Placed.self) { order, _ in seen.add(order.orderId) }
+            }
+            try await rig.running(subscription) {
+                try await eventually("the newest is handled") { seen.all.contains("5") }
+                try await eventually("all is settled") { try await rig.pending("a") == 0 }
+            }
+            #expect(seen.all == expected)
+        }
+    }
+
     @Test func `events of a consumer that died are taken over`() async throws {
         try await Rig.with { rig in
             try await rig.place((0..<30).map(String.init))
@@ -224,86 +254,54 @@ import Testing
         }
     }
 
-    @Test(arguments: ["FLUSHALL", "DEL", "XGROUP"])
-    func `a stream or group that vanishes is made again, and what comes after is handled`(how: String)
+    @Test func `what waits in the process when it shuts down is handed back and counts no attempt`()
         async throws
     {
         try await Rig.with { rig in
-            let seen = Seen()
-            let subscription = Subscription(to: .orders, group: "a", from: .latest, on: rig.broker) {
-                On(Placed.self) { order, _ in seen.add(order.orderId) }
+            // Both streams are busy, so one read brings more than there are slots.
+            try await rig.place((0..<4).map(String.init))
+            for number in 4..<8 {
+                try await rig.client.send(
+                    RedisCommand(
+                        "XADD", rig.keys.redelivery("a"), "*", "specversion", "1.0", "id", "\(number)",
+                        "source",
+                        "till", "type", "order.placed", "data", "{\"orderId\":\"\(number)\"}"))
             }
-            try await rig.running(subscription) {
-                try await eventually("the group is there") {
-                    (try? await rig.client.send(RedisCommand("XINFO", "GROUPS", rig.keys.events)).array?.count)
-                        == 1
-                }
-                try await rig.place(["before"])
-                try await eventually("handled") { subscription.counters[.acknowledged] == 1 }
-                switch how {
-                case "DEL": try await rig.client.send(RedisCommand("DEL", rig.keys.events))
-                case "XGROUP":
-                    try await rig.client.send(RedisCommand("XGROUP", "DESTROY", rig.keys.events, "a"))
-                default: try await rig.client.send(RedisCommand("FLUSHALL"))
-                }
-                try await rig.place(["after"])
-                try await eventually("handled again") { seen.all.contains("after") }
-            }
-        }
-    }
-
-    @Test(arguments: ["freeze", "kill"])
-    func `a server that goes away and comes back costs no event`(how: String) async throws {
-        try await Rig.with { rig in
-            let seen = Seen()
-            let subscription = Subscription(
-                to: .orders, group: "a", on: rig.broker, options: options(concurrency: 4)
-            ) {
+            let (gate, started) = (Gate(), Seen())
+            let slow = Subscription(to: .orders, group: "a", on: rig.broker, options: options(concurrency: 4))
+            {
                 On(Placed.self) { order, _ in
-                    seen.add(order.orderId)
-                    try await Task.sleep(for: .milliseconds(2))
+                    started.add(order.orderId)
+                    await gate.wait()
                 }
             }
-            try await rig.place((0..<500).map(String.init))
-            try await rig.client.send(RedisCommand("CONFIG", "SET", "appendfsync", "always"))
-            try await rig.running(subscription) {
-                try await eventually("half way") { seen.count > 100 }
-                if how == "kill" {
-                    await rig.server.kill()
-                    try await Task.sleep(for: .milliseconds(300))
-                    try await rig.server.start()
-                } else {
-                    rig.server.pause()
-                    try await Task.sleep(for: .seconds(3))
-                    rig.server.resume()
+            let group = ServiceGroup(
+                configuration: .init(services: [.init(service: slow)], logger: quiet))
+            try await withThrowingTaskGroup(of: Void.self) { tasks in
+                tasks.addTask { try await group.run() }
+                try await eventually("the slots are full and all is held") {
+                    let held = try? await rig.client.send(
+                        RedisCommand("XPENDING", rig.keys.redelivery("a"), "a"))
+                    return started.count == 4 && held?.array?[0].integer == 4
                 }
-                try await eventually("the rest", within: .seconds(40)) { Set(seen.all).count == 500 }
-                try await eventually("all settled", within: .seconds(40)) { try await rig.pending("a") == 0 }
+                await group.triggerGracefulShutdown()
+                // The handed-back ones are there while the handlers still run.
+                gate.open()
+                try await tasks.waitForAll()
             }
-        }
-    }
-}
-
-/// Holds handlers until it is opened.
-final class Gate: Sendable {
-    private let state = Mutex<(isOpen: Bool, waiters: [CheckedContinuation<Void, Never>])>((false, []))
-
-    func wait() async {
-        await withCheckedContinuation { continuation in
-            let isOpen = state.withLock { state in
-                if !state.isOpen { state.waiters.append(continuation) }
-                return state.isOpen
+            #expect(started.count == 4)
+            #expect(slow.counters[.released] == 4 && slow.counters[.acknowledged] == 4)
+            let seen = Seen()
+            let next = Subscription(to: .orders, group: "a", on: rig.broker) {
+                On(Placed.self) { order, delivery in seen.add("\(order.orderId):\(delivery.attempt)") }
             }
-            if isOpen { continuation.resume() }
+            try await rig.running(next) {
+                try await eventually("the rest", within: .seconds(5)) { seen.count == 4 }
+            }
+            let all = started.all + seen.all.map { String($0.dropLast(2)) }
+            #expect(Set(all) == Set((0..<8).map(String.init)))
+            #expect(seen.all.allSatisfy { $0.hasSuffix(":1") })
+            #expect(try await rig.length(rig.keys.redelivery("a")) == 0)
         }
-    }
-
-    func open() {
-        let waiters = state.withLock { state in
-            state.isOpen = true
-            defer { state.waiters = [] }
-            return state.waiters
-        }
-        for waiter in waiters { waiter.resume() }
     }
 }

@@ -44,6 +44,8 @@ actor Consumer {
     private var arrived: [Entry] = []
     private var arrival: CheckedContinuation<Void, Never>?
     private var failure: FreshetError?
+    /// Where the group began on each partition.
+    private var starts: [StreamID] = []
 
     init(
         broker: Broker, topic: Topic, group: GroupName, start: StartPosition, name: ConsumerName,
@@ -101,7 +103,8 @@ actor Consumer {
         var pause = Duration.milliseconds(50)
         while !isDraining && !Task.isCancelled {
             do {
-                return try await broker.ensureGroup(group, of: topic, from: start)
+                starts = try await broker.ensureGroup(group, of: topic, from: start, known: starts)
+                return
             } catch  where error.isRetryable {
                 logger.debug("cannot make the group yet", metadata: ["reason": "\(error)"])
                 await readAlarm.wait(for: pause)

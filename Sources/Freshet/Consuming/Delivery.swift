@@ -18,4 +18,18 @@ public struct Delivery: Sendable {
 
     /// Whether a replay brought it.
     public var isReplay: Bool { replayID != nil }
+
+    /// A delivery, for tests of handlers.
+    public init(
+        event: Event, group: GroupName, topic: TopicName, partition: Int = 0, position: StreamID = .zero,
+        attempt: Int = 1, replayID: String? = nil
+    ) {
+        self.event = event
+        self.group = group
+        self.topic = topic
+        self.partition = partition
+        self.position = position
+        self.attempt = attempt
+        self.replayID = replayID
+    }
 }

@@ -6,9 +6,12 @@ extension Broker {
     /// The start is resolved to an id once and kept in the topic's hash (`start:<group>:<partition>`). A group that
     /// vanished, alone or with its stream, is made again from there: what was handled before comes again, and nothing
     /// that was not is skipped. It is never made again from `$`, which would.
-    func ensureGroup(_ group: GroupName, of topic: Topic, from start: StartPosition)
-        async throws(FreshetError)
-    {
+    ///
+    /// - Parameter known: the starts that an earlier call returned: they count when the hash has vanished as well.
+    /// - Returns: the start of each partition.
+    func ensureGroup(
+        _ group: GroupName, of topic: Topic, from start: StartPosition, known starts: [StreamID] = []
+    ) async throws(FreshetError) -> [StreamID] {
         let topicKey = namespace.topicKey(topic.name)
         _ = try await send(RedisCommand("HSETNX", topicKey, "partitions", topic.partitions))
         let known = try await send(RedisCommand("HGET", topicKey, "partitions")).integer
@@ -18,19 +21,23 @@ extension Broker {
                 "the topic '\(topic.name)' has \(known ?? 0) partitions, and this program says \(topic.partitions)"
             )
         }
+        var resolved: [StreamID] = []
         for partition in 0..<topic.partitions {
             let keys = keys(topic.name, partition)
             let field = "start:\(group):\(partition)"
             if try await send(RedisCommand("HGET", topicKey, field)).isNull {
-                let newest = try await newestID(of: keys.events)
-                let resolved = start.lastSkipped(newest: newest).description
-                _ = try await send(RedisCommand("HSETNX", topicKey, field, resolved))
+                let first =
+                    partition < starts.count
+                    ? starts[partition] : start.lastSkipped(newest: try await newestID(of: keys.events))
+                _ = try await send(RedisCommand("HSETNX", topicKey, field, first.description))
             }
             let from =
-                try await send(RedisCommand("HGET", topicKey, field)).string ?? StreamID.zero.description
-            try await createGroup(group, on: keys.events, after: from)
+                try await send(RedisCommand("HGET", topicKey, field)).string.flatMap { StreamID($0) } ?? .zero
+            try await createGroup(group, on: keys.events, after: from.description)
             try await createGroup(group, on: keys.redelivery(group), after: StreamID.zero.description)
+            resolved.append(from)
         }
+        return resolved
     }
 
     private func newestID(of stream: String) async throws(FreshetError) -> StreamID {

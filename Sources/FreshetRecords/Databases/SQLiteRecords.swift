@@ -105,6 +105,7 @@ public final class SQLiteRecords: Records {
             try database.inTransaction(.immediate) {
                 let transaction = SQLiteTransaction(database: database)
                 for work in works {
+                    work.failure = nil  // of a shared commit that failed: this run is what counts
                     do {
                         try database.inSavepoint {
                             try work.run(transaction)

@@ -90,12 +90,13 @@ enum InboxOutbox {
         }
     }
 
-    /// Marks what was published: all that waited from the first to the last of these rows.
+    /// Marks what was published, row by row: a range of numbers could hold one that was committed since.
     static func mark(_ rows: ArraySlice<Waiting>, in transaction: any RecordsTransaction) throws {
-        guard let first = rows.first, let last = rows.last else { return }
-        try transaction.execute(
-            "UPDATE outbox SET published_at = $1 WHERE seq >= $2 AND seq <= $3 AND published_at IS NULL",
-            .text(Timestamp.now().description), .integer(first.sequence), .integer(last.sequence))
+        let now = Timestamp.now().description
+        for row in rows {
+            try transaction.execute(
+                "UPDATE outbox SET published_at = $1 WHERE seq = $2", .text(now), .integer(row.sequence))
+        }
     }
 
     /// Takes or keeps the relay's lease; false while another process holds it.

@@ -51,6 +51,27 @@ public struct Worker: Sendable {
         _ settings: WorkerSettings, source: String, migrations: [Migration],
         services: @Sendable (Worker) async throws -> [any Service]
     ) async throws {
+        // Trapped once, from the first moment to the last: a signal between two traps would be lost.
+        let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
+        let stop = StopRequest()
+        try await withThrowingTaskGroup(of: Void.self) { tasks in
+            tasks.addTask {
+                var count = 0
+                for await _ in signals {
+                    count += 1
+                    if count == 2 { exit(ExitStatus.interrupted.rawValue) }
+                    stop.make()
+                }
+            }
+            defer { tasks.cancelAll() }
+            try await run(settings, source: source, migrations: migrations, services: services, until: stop)
+        }
+    }
+
+    private static func run(
+        _ settings: WorkerSettings, source: String, migrations: [Migration],
+        services: @Sendable (Worker) async throws -> [any Service], until stop: StopRequest
+    ) async throws {
         let logger = Logger(label: source) { _ in
             LineLogHandler(service: source, level: settings.logLevel, format: settings.logFormat)
         }
@@ -59,7 +80,7 @@ public struct Worker: Sendable {
         defer { client.close() }
         let broker = Broker(client, namespace: settings.namespace)
         let database = try open(settings.databaseURL)
-        guard try await connect(client, within: settings.connectTimeout) else { return }
+        guard try await connect(client, within: settings.connectTimeout, until: stop) else { return }
         let records: ServiceRecords
         do {
             records = try await ServiceRecords(
@@ -71,22 +92,21 @@ public struct Worker: Sendable {
         // Shut down in reverse: subscriptions first, then the relay, which publishes what the last handlers wrote.
         let all: [any Service] = [records.relay] + (try await services(worker))
         var configuration = ServiceGroupConfiguration(
-            services: all.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint],
+            services: all.map { .init(service: $0) }
+                + [
+                    .init(
+                        service: StopService(request: stop),
+                        successTerminationBehavior: .gracefullyShutdownGroup)
+                ],
             logger: logger)
         configuration.maximumGracefulShutdownDuration = settings.drainTimeout
         logger.notice(
             "started",
             metadata: ["redis": "\(settings.redis.displayName)", "consumer": "\(settings.consumer)"])
-        let group = ServiceGroup(configuration: configuration)
-        try await withThrowingTaskGroup(of: Void.self) { tasks in
-            tasks.addTask { await exitOnSecondSignal() }
-            do {
-                try await group.run()
-            } catch let error as FreshetError {
-                throw ToolError(
-                    error.cause?.code == .authentication ? .badConfiguration : .failed, error.message)
-            }
-            tasks.cancelAll()
+        do {
+            try await ServiceGroup(configuration: configuration).run()
+        } catch let error as FreshetError {
+            throw ToolError(error.cause?.code == .authentication ? .badConfiguration : .failed, error.message)
         }
         logger.notice("drained")
     }
@@ -100,8 +120,10 @@ public struct Worker: Sendable {
             options: settings.subscription, logger: logger, handlers: handlers)
     }
 
-    /// False when a signal asked to stop before there was a connection.
-    private static func connect(_ client: RedisClient, within limit: Duration) async throws -> Bool {
+    /// False when it was asked to stop before there was a connection.
+    private static func connect(
+        _ client: RedisClient, within limit: Duration, until stop: StopRequest
+    ) async throws -> Bool {
         try await withThrowingTaskGroup(of: Bool.self) { tasks in
             tasks.addTask {
                 do throws(RedisError) {
@@ -118,20 +140,11 @@ public struct Worker: Sendable {
                 }
             }
             tasks.addTask {
-                for await _ in await UnixSignalsSequence(trapping: .sigterm, .sigint) { return false }
-                return true
+                await stop.wait()
+                return false
             }
-            let connected = try await tasks.next() ?? false
-            tasks.cancelAll()
-            return connected
-        }
-    }
-
-    private static func exitOnSecondSignal() async {
-        var count = 0
-        for await _ in await UnixSignalsSequence(trapping: .sigterm, .sigint) {
-            count += 1
-            if count == 2 { exit(ExitStatus.interrupted.rawValue) }
+            defer { tasks.cancelAll() }
+            return try await tasks.next() ?? false
         }
     }
 

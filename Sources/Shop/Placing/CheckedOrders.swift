@@ -19,26 +19,32 @@ struct CheckedOrders: Sendable {
     init(path: String, skipInvalid: Bool) throws {
         self.path = path == "-" ? try Self.spool() : path
         name = path
-        var (count, bad) = (0, 0)
-        do {
-            var file = try Self.open(self.path, name: name)
-            while let row = try file.next() {
-                switch row {
-                case .success: count += 1
-                case .failure(let row):
-                    bad += 1
-                    StandardError.write("\(row)")
-                }
-            }
+        do throws(OrderFileError) {
+            (count, skipped) = try Self.check(self.path, name: name)
         } catch {
+            Self.remove(self.path, name: name)
             throw ToolError(.badData, error.description)
         }
-        (self.count, skipped) = (count, bad)
-        if bad > 0 && !skipInvalid {
+        if skipped > 0 && !skipInvalid {
+            cleanUp()
             throw ToolError(
                 .badData,
-                "\(bad) bad rows in '\(name)', nothing was placed (--skip-invalid places the others)")
+                "\(skipped) bad rows in '\(name)', nothing was placed (--skip-invalid places the others)")
         }
+    }
+
+    private static func check(_ path: String, name: String) throws(OrderFileError) -> (good: Int, bad: Int) {
+        var (good, bad) = (0, 0)
+        var file = try open(path, name: name)
+        while let row = try file.next() {
+            switch row {
+            case .success: good += 1
+            case .failure(let row):
+                bad += 1
+                StandardError.write("\(row)")
+            }
+        }
+        return (good, bad)
     }
 
     /// The file from its beginning.
@@ -73,7 +79,9 @@ struct CheckedOrders: Sendable {
     }
 
     /// Removes the copy of standard input.
-    func cleanUp() {
+    func cleanUp() { Self.remove(path, name: name) }
+
+    private static func remove(_ path: String, name: String) {
         if name == "-" { _ = unsafe unlink(path) }
     }
 }

@@ -9,6 +9,8 @@ struct ShopRun: Sendable {
     let broker: Broker
     let pool: WorkerPool
     let exitsWhenSettled: Bool
+    /// Trapped before anything was started, so that nothing is left running.
+    let signals: UnixSignalsSequence
 
     /// How far placing is, for those who watch.
     private final class Placing: Sendable {
@@ -27,7 +29,7 @@ struct ShopRun: Sendable {
                 return true
             }
             tasks.addTask {
-                for await _ in await UnixSignalsSequence(trapping: .sigterm, .sigint) { break }
+                for await _ in signals { break }
                 if !Task.isCancelled { StandardError.write("shop: draining") }
                 return true
             }

@@ -45,23 +45,28 @@ struct Up: AsyncParsableCommand {
         try folder.make()
         try folder.lock()
         let namespace = try Namespace(checking: namespace)
+        let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
         if let redisURL {
-            try await run(on: redisURL, namespace, folder)
+            try await run(on: redisURL, namespace, folder, signals)
         } else {
             let server = LocalRedisServer(folder: folder.redisFolder, appendOnly: true)
-            try await withRedisServer(server) { server in try await run(on: server.url, namespace, folder)
+            try await withRedisServer(server) { server in
+                try await run(on: server.url, namespace, folder, signals)
             }
         }
     }
 
-    private func run(on url: String, _ namespace: Namespace, _ folder: ShopFolder) async throws {
+    private func run(
+        on url: String, _ namespace: Namespace, _ folder: ShopFolder, _ signals: UnixSignalsSequence
+    ) async throws {
         let client = RedisClient(try RedisConfiguration(url: url))
         defer { client.close() }
         try await client.connect(within: .seconds(10))
         let broker = Broker(client, namespace: namespace)
         let file = try orders.map { try CheckedOrders(path: $0, skipInvalid: skipInvalid) }
         let pool = WorkerPool(folder: folder, redisURL: url, namespace: namespace, counts: workers.counts)
-        let run = ShopRun(folder: folder, broker: broker, pool: pool, exitsWhenSettled: exitWhenSettled)
+        let run = ShopRun(
+            folder: folder, broker: broker, pool: pool, exitsWhenSettled: exitWhenSettled, signals: signals)
         let summary = try await run.run(placing: file)
         print(try format.render(summary))
         if let file, file.skipped > 0 { throw ExitCode(ExitStatus.partlyDone.rawValue) }

@@ -39,6 +39,7 @@ struct Verify: AsyncParsableCommand {
             checks = try await verify(folder, on: folder.socketURL)
         } else {
             _ = try folder.openDatabase(of: "order")
+            try folder.lock()
             let server = LocalRedisServer(folder: folder.redisFolder, appendOnly: true)
             checks = try await withRedisServer(server) { try await verify(folder, on: $0.url) }
         }

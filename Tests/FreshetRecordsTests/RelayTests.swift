@@ -1,0 +1,120 @@
+import Freshet
+import FreshetRecords
+import FreshetTesting
+import Hiredis
+import ServiceLifecycle
+import Testing
+
+@Suite struct RelayTests {
+    /// The texts of the notes in the log, in its order.
+    static func log(_ broker: Broker) async throws -> [String] {
+        var texts: [String] = []
+        for try await entry in broker.history(of: .notes) {
+            texts.append(try entry.event().decode(Noted.self).text)
+        }
+        return texts
+    }
+
+    static func withBroker(
+        _ body: (LocalRedisServer, Broker, Scratch) async throws -> Void
+    ) async throws {
+        let scratch = try Scratch()
+        try await withRedisServer(LocalRedisServer(appendOnly: true, options: ["--appendfsync", "always"])) {
+            server in
+            var configuration = try RedisConfiguration(url: server.url)
+            configuration.commandTimeout = .seconds(1)
+            let client = RedisClient(configuration)
+            defer { client.close() }
+            try await body(server, Broker(client, namespace: "test"), scratch)
+        }
+    }
+
+    static func write(_ count: Int, to records: ServiceRecords, prefix: String = "") async throws {
+        for number in 0..<count {
+            let text = "\(prefix)\(number)"
+            try await records.handle(try Scratch.delivery("in-\(text)")) {
+                try $0.publish(Noted(text: text), to: .notes, key: nil)
+            }
+        }
+    }
+
+    static func eventually(_ what: String, _ condition: () async throws -> Bool) async throws {
+        let deadline = ContinuousClock.now + .seconds(30)
+        while try await !condition() {
+            try #require(ContinuousClock.now < deadline, "not in time: \(what)")
+            try await Task.sleep(for: .milliseconds(5))
+        }
+    }
+
+    @Test func `the outbox is published in the order of its commits, with the story of its cause`()
+        async throws
+    {
+        try await Self.withBroker { _, broker, scratch in
+            let database = try SQLiteRecords(path: scratch.file)
+            let records = try await ServiceRecords(database, source: "notes", migrations: [], on: broker)
+            try await withThrowingTaskGroup(of: Void.self) { tasks in
+                tasks.addTask { try await records.relay.run() }
+                try await Self.write(300, to: records)
+                try await Self.eventually("all published") { try await Self.log(broker).count >= 300 }
+                tasks.cancelAll()
+            }
+            #expect(try await Self.log(broker) == (0..<300).map(String.init))
+            var first: Event?
+            for try await entry in broker.history(of: .notes) where first == nil { first = try entry.event() }
+            #expect(
+                first?.source == "notes" && first?.causationID == "in-0" && first?.correlationID == "in-0")
+            #expect(
+                try await database.read {
+                    try $0.query("SELECT count(*) AS n FROM outbox WHERE published_at IS NULL")
+                }[0].integer("n") == 0)
+        }
+    }
+
+    @Test func `a server that is killed in between costs no event of the outbox`() async throws {
+        try await Self.withBroker { server, broker, scratch in
+            let database = try SQLiteRecords(path: scratch.file)
+            let records = try await ServiceRecords(database, source: "notes", migrations: [], on: broker)
+            try await withThrowingTaskGroup(of: Void.self) { tasks in
+                tasks.addTask { try await records.relay.run() }
+                try await Self.write(50, to: records, prefix: "a")
+                await server.kill()
+                try await Self.write(50, to: records, prefix: "b")
+                try await server.start()
+                try await Self.eventually("all published") { (try? await Set(Self.log(broker)).count) == 100 }
+                tasks.cancelAll()
+            }
+            // A row whose publication may have run is published again: the first occurrences stand in order.
+            var seen: Set<String> = []
+            let firsts = try await Self.log(broker).filter { seen.insert($0).inserted }
+            #expect(firsts == (0..<50).map { "a\($0)" } + (0..<50).map { "b\($0)" })
+        }
+    }
+
+    @Test func `of two relays on one database one publishes, and the other takes over when it is gone`()
+        async throws
+    {
+        try await Self.withBroker { _, broker, scratch in
+            let databases = try [SQLiteRecords(path: scratch.file), SQLiteRecords(path: scratch.file)]
+            var records: [ServiceRecords] = []
+            for database in databases {
+                records.append(
+                    try await ServiceRecords(database, source: "notes", migrations: [], on: broker))
+            }
+            let (one, two) = (records[0], records[1])
+            try await withThrowingTaskGroup(of: Void.self) { tasks in
+                let first = Task { try await one.relay.run() }
+                tasks.addTask { try await two.relay.run() }
+                try await Self.write(100, to: one, prefix: "a")
+                try await Self.write(100, to: two, prefix: "b")
+                try await Self.eventually("both are published") { try await Self.log(broker).count >= 200 }
+                first.cancel()
+                try await first.value
+                try await Self.write(100, to: two, prefix: "c")
+                try await Self.eventually("the other takes over") { try await Self.log(broker).count >= 300 }
+                tasks.cancelAll()
+            }
+            let expected = ["a", "b", "c"].flatMap { prefix in (0..<100).map { "\(prefix)\($0)" } }
+            #expect(try await Self.log(broker) == expected)
+        }
+    }
+}
