@@ -98,14 +98,23 @@ private struct TailRun {
         output.flush()
     }
 
+    /// Waits for a server that goes away, and goes on behind what was printed.
     mutating func follow() async throws {
         let reader = broker.client.dedicated(clientName: "freshet-tail")
         defer { reader.close() }
+        var isFailing = false
         while left > 0 {
-            let entries = try await broker.newEntries(
-                of: topic, after: &positions, waiting: .seconds(2), on: reader)
-            for (partition, entry) in entries where left > 0 { try print(entry, partition) }
-            output.flush()
+            do {
+                let arrived = try await broker.newEntries(
+                    of: topic, after: &positions, waiting: .seconds(2), on: reader)
+                for (partition, entry) in arrived where left > 0 { try print(entry, partition) }
+                output.flush()
+                isFailing = false
+            } catch let error as FreshetError where error.isRetryable {
+                if !isFailing { StandardError.write("freshet: \(error); trying again") }
+                isFailing = true
+                try await Task.sleep(for: .milliseconds(200))
+            }
         }
     }
 

@@ -91,7 +91,7 @@ struct Redeliver: AsyncParsableCommand {
         let ahead =
             survey.ahead == 0
             ? ""
-            : " \(survey.ahead) of them it has not read yet, and will see twice: its inbox tells them apart."
+            : " \(survey.ahead) of them it has not read yet, and will see twice; an inbox tells them apart."
         return "Will have '\(group)' see \(survey.count) events of '\(topic)' again "
             + "(\(types.joined(separator: ", "))), from \(range).\(ahead)"
     }

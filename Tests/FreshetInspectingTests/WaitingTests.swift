@@ -71,12 +71,17 @@ import Testing
                 #expect(report.waiting == 4320)
                 #expect(report.lagKnown)
             }
-            for most in [10, 1000, 4319] {
+            for most in [10, 1000, 3000] {
                 let report = try await rig.report(countingUpTo: most)
-                #expect(report.waiting == most)
+                #expect((most..<4320).contains(report.waiting))
                 #expect(!report.lagKnown)
                 #expect(!report.isSettled)
             }
+            // Nothing stands before it: the log's length says how many without counting.
+            try await rig.redis("XGROUP", "SETID", rig.log(), "payment", "0")
+            let report = try await rig.report(countingUpTo: 10)
+            #expect(report.waiting == 4321)
+            #expect(report.lagKnown)
         }
     }
 

@@ -21,7 +21,7 @@ import Testing
 
     @Test(arguments: [
         "", "yesterday", "Start", "5", "15", "-5m", "5 m", "m", "1.5h", "5w", "99999999999999s", "5-", "-5",
-        "5-x", "2023-11-14", "2023-02-30T00:00:00Z", "18446744073709551616-0", "1-0-0",
+        "5-x", "2023-11-14", "2023-02-30T00:00:00Z", "18446744073709551616-0", "1-0-0", "+1-0",
     ])
     func `what is none is refused`(text: String) {
         #expect(ReplayPoint(text) == nil)

@@ -84,7 +84,7 @@ import Testing
     }
 
     @Test func `a server that does not answer is 69; one that cannot write just now is 75`() async throws {
-        try await Rig.with(LocalRedisServer(options: ["--maxmemory", "1mb"])) { rig in
+        try await Rig.with(LocalRedisServer(options: ["--maxmemory", "1"])) { rig in
             let full = try await rig.run("freshet", "publish", "orders", "--type", "t", "--data", "{}")
             #expect(full.exitCode == 75, "\(full.errors)")
             rig.server.pause()

@@ -96,4 +96,21 @@ import Testing
             #expect(counting.exitCode == 0 && counting.lines.count == 2)
         }
     }
+
+    @Test func `with --follow a server that goes away is waited for, and nothing is missed`() async throws {
+        try await Rig.with(LocalRedisServer(appendOnly: true)) { rig in
+            try await rig.publish(1...3)
+            let tail = try rig.start("freshet", ["tail", "orders", "--follow", "--format", "ndjson"])
+            try await eventually("it has begun") { tail.output.contains("\"3-0\"") }
+            await rig.server.kill()
+            try await eventually("it says that it waits") { tail.errors.contains("trying again") }
+            try await rig.server.start()
+            try await rig.publish(4...6)
+            try await eventually("it goes on") { tail.output.contains("\"6-0\"") }
+            tail.child.signal(SIGINT)
+            let outcome = await tail.outcome()
+            #expect(outcome.exitCode == 130 && outcome.lines.count == 6)
+            #expect(outcome.errors.split(separator: "\n").count == 1)
+        }
+    }
 }

@@ -52,6 +52,5 @@ extension Broker {
             entries.first = entries.first ?? page.first
             (entries.last, entries.isWhole) = (page.last, page.isWhole)
         }
-        if entries.count > most { (entries.count, entries.isWhole) = (most, false) }
     }
 }

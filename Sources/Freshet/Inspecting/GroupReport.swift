@@ -81,7 +81,8 @@ extension Broker {
     /// start in the middle of a stream, a deletion or a trim. A group that was declared and has vanished is listed
     /// too, with everything after its start waiting.
     ///
-    /// - Parameter most: how many waiting entries of a stream are counted; when there are more, `lagKnown` is false.
+    /// - Parameter most: how many waiting entries of a stream are counted one by one, in whole pages; when there are more,
+    ///   `lagKnown` is false and `waiting` a lower bound.
     public func groupReports(
         topic name: TopicName? = nil, group: GroupName? = nil, countingUpTo most: Int = 1_000_000
     ) async throws(FreshetError) -> [GroupReport] {
