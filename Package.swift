@@ -70,7 +70,7 @@ let package = Package(
         library(
             "FreshetService",
             ["Freshet", "FreshetRecords", "Hiredis", lifecycle, signals, logging, arguments]),
-        library("FreshetTesting", ["Freshet", "Hiredis"]),
+        library("FreshetTesting", ["Freshet", "Hiredis", logging, lifecycle]),
         library("ShopEvents", ["Freshet"]),
         executable("OrderWorker", ["ShopEvents", "Freshet", "FreshetRecords", "FreshetService", arguments]),
         executable(

@@ -128,18 +128,6 @@ struct Seeded: RandomNumberGenerator {
     }
 }
 
-struct NotInTime: Error, CustomStringConvertible { let description: String }
-
-func eventually(
-    _ what: String, within limit: Duration = .seconds(30), _ condition: () async throws -> Bool
-) async throws {
-    let deadline = ContinuousClock.now + limit
-    while try await !condition() {
-        guard ContinuousClock.now < deadline else { throw NotInTime(description: "not in \(limit): \(what)") }
-        try await Task.sleep(for: .milliseconds(20))
-    }
-}
-
 /// Checks the shop's invariants with the shop's own tool, on the files it left or on a server that runs.
 func verifyShop(_ folder: Folder, redisURL: String? = nil) async throws {
     let url = redisURL.map { ["--redis-url", $0] } ?? []

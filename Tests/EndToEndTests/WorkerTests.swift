@@ -227,6 +227,36 @@ import Testing
         }
     }
 
+    @Test func `a second signal ends a worker at once, with 130`() async throws {
+        let folder = try Folder()
+        try await withRedisServer { server in
+            let client = RedisClient(try RedisConfiguration(url: server.url))
+            defer { client.close() }
+            let worker = try Program.start(
+                "payment-worker", ["--provider-timeout", "600"],
+                environment: [
+                    "REDIS_URL": server.url, "DATABASE_URL": "sqlite:\(folder.path)/payment.db",
+                    "PAYMENT_PROVIDER_LEDGER": "sqlite:\(folder.path)/provider.db",
+                ], in: folder)
+            try await client.send(
+                RedisCommand(
+                    "XADD", "shop:events:{orders:0}", "*", "specversion", "1.0", "id", "t", "source", "test",
+                    "type",
+                    "order.placed", "data", Self.data("t", token: "tok_timeout")))
+            try await eventually("the provider is asked") {
+                (try? Tampering.query("SELECT * FROM charges", on: "\(folder.path)/provider.db").count) == 1
+            }
+            worker.child.signal(SIGTERM)
+            try await eventually("it reads no more") {
+                let reading = try await client.send(RedisCommand("INFO", "clients")).string ?? ""
+                return reading.contains("blocked_clients:0")
+            }
+            #expect(worker.child.ending == nil, "it waits for what runs")
+            worker.child.signal(SIGINT)
+            #expect(try await worker.outcome(within: .seconds(5)).ending == .exited(130))
+        }
+    }
+
     @Test func `a worker that starts before its server waits for it`() async throws {
         let folder = try Folder()
         let server = LocalRedisServer()

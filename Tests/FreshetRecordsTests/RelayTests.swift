@@ -38,14 +38,6 @@ import Testing
         }
     }
 
-    static func eventually(_ what: String, _ condition: () async throws -> Bool) async throws {
-        let deadline = ContinuousClock.now + .seconds(30)
-        while try await !condition() {
-            try #require(ContinuousClock.now < deadline, "not in time: \(what)")
-            try await Task.sleep(for: .milliseconds(5))
-        }
-    }
-
     @Test func `the outbox is published in the order of its commits, with the story of its cause`()
         async throws
     {
@@ -55,7 +47,7 @@ import Testing
             try await withThrowingTaskGroup(of: Void.self) { tasks in
                 tasks.addTask { try await records.relay.run() }
                 try await Self.write(300, to: records)
-                try await Self.eventually("all published") { try await Self.log(broker).count >= 300 }
+                try await eventually("all published") { try await Self.log(broker).count >= 300 }
                 tasks.cancelAll()
             }
             #expect(try await Self.log(broker) == (0..<300).map(String.init))
@@ -80,7 +72,7 @@ import Testing
                 await server.kill()
                 try await Self.write(50, to: records, prefix: "b")
                 try await server.start()
-                try await Self.eventually("all published") { (try? await Set(Self.log(broker)).count) == 100 }
+                try await eventually("all published") { (try? await Set(Self.log(broker)).count) == 100 }
                 tasks.cancelAll()
             }
             // A row whose publication may have run is published again: the first occurrences stand in order.
@@ -106,11 +98,11 @@ import Testing
                 tasks.addTask { try await two.relay.run() }
                 try await Self.write(100, to: one, prefix: "a")
                 try await Self.write(100, to: two, prefix: "b")
-                try await Self.eventually("both are published") { try await Self.log(broker).count >= 200 }
+                try await eventually("both are published") { try await Self.log(broker).count >= 200 }
                 first.cancel()
                 try await first.value
                 try await Self.write(100, to: two, prefix: "c")
-                try await Self.eventually("the other takes over") { try await Self.log(broker).count >= 300 }
+                try await eventually("the other takes over") { try await Self.log(broker).count >= 300 }
                 tasks.cancelAll()
             }
             let expected = ["a", "b", "c"].flatMap { prefix in (0..<100).map { "\(prefix)\($0)" } }

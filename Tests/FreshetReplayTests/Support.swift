@@ -82,34 +82,3 @@ struct Unexpected: Error, CustomStringConvertible { let description: String }
 func id(_ milliseconds: UInt64, _ sequence: UInt64 = 0) -> StreamID {
     StreamID(milliseconds: milliseconds, sequence: sequence)
 }
-
-let quiet = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
-
-/// Runs a subscription beside the body, and shuts it down at its end as a service group would.
-func running(_ subscription: Subscription, body: () async throws -> Void) async throws {
-    let group = ServiceGroup(configuration: .init(services: [.init(service: subscription)], logger: quiet))
-    try await withThrowingTaskGroup(of: Void.self) { tasks in
-        tasks.addTask { try await group.run() }
-        do {
-            try await body()
-        } catch {
-            tasks.cancelAll()
-            throw error
-        }
-        await group.triggerGracefulShutdown()
-        try await tasks.waitForAll()
-    }
-}
-
-/// Waits until the condition holds; fails when it does not in time.
-func eventually(
-    _ what: String, within limit: Duration = .seconds(30), _ condition: () async throws -> Bool
-) async throws {
-    let deadline = ContinuousClock.now + limit
-    while try await !condition() {
-        guard ContinuousClock.now < deadline else {
-            throw Unexpected(description: "not in \(limit): \(what)")
-        }
-        try await Task.sleep(for: .milliseconds(2))
-    }
-}

@@ -7,6 +7,58 @@ import Testing
 
 /// What a subscription does when the server or its data goes away.
 @Suite struct FaultTests {
+    @Test func `an event that was deleted before it was handled is counted as lost, and the rest goes on`()
+        async throws
+    {
+        try await Rig.with { rig in
+            try await rig.place(["gone", "here"])
+            try await rig.client.send(RedisCommand("XGROUP", "CREATE", rig.keys.events, "a", "0"))
+            try await rig.client.send(
+                RedisCommand("XREADGROUP", "GROUP", "a", "ghost", "COUNT", 2, "STREAMS", rig.keys.events, ">")
+            )
+            let first = try await rig.client.send(
+                RedisCommand("XRANGE", rig.keys.events, "-", "+", "COUNT", 1))
+            let id = try #require(first.array?[0].array?[0].string)
+            try await rig.client.send(RedisCommand("XDEL", rig.keys.events, id))
+            let seen = Seen()
+            let subscription = Subscription(
+                to: .orders, group: "a", on: rig.broker, options: options(lease: .milliseconds(300))
+            ) {
+                On(Placed.self) { order, _ in seen.add(order.orderId) }
+            }
+            try await running(subscription) {
+                try await eventually("the other is handled") { seen.all == ["here"] }
+                try await eventually("the loss is counted") { subscription.counters[.lost] == 1 }
+            }
+            #expect(try await rig.pending("a") == 0)
+        }
+    }
+
+    @Test func `an event is set aside as a dead letter although the server is out of memory`() async throws {
+        struct Broken: Error {}
+        try await Rig.with { rig in
+            let gate = Gate()
+            let subscription = Subscription(
+                to: .orders, group: "a", on: rig.broker, options: options(attempts: 1)
+            ) {
+                On(Placed.self) { _, _ in
+                    await gate.wait()
+                    throw Broken()
+                }
+            }
+            try await running(subscription) {
+                try await rig.place(["bad"])
+                try await eventually("it is taken") { (try? await rig.pending("a")) == 1 }
+                try await rig.client.send(RedisCommand("CONFIG", "SET", "maxmemory", "1"))
+                let refused = await #expect(throws: FreshetError.self) { try await rig.place(["next"]) }
+                #expect(refused?.cause?.serverCode == "OOM")
+                gate.open()
+                try await eventually("the dead letter") { try await rig.length(rig.keys.dead("a")) == 1 }
+            }
+            #expect(try await rig.pending("a") == 0)
+        }
+    }
+
     @Test(arguments: ["FLUSHALL", "DEL", "XGROUP"])
     func `a stream or group that vanishes is made again, and what comes after is handled`(how: String)
         async throws
@@ -16,7 +68,7 @@ import Testing
             let subscription = Subscription(to: .orders, group: "a", from: .latest, on: rig.broker) {
                 On(Placed.self) { order, _ in seen.add(order.orderId) }
             }
-            try await rig.running(subscription) {
+            try await running(subscription) {
                 try await eventually("the group is there") {
                     (try? await rig.client.send(RedisCommand("XINFO", "GROUPS", rig.keys.events)).array?.count)
                         == 1
@@ -57,7 +109,7 @@ import Testing
             }
             try await rig.place((0..<500).map(String.init))
             try await rig.client.send(RedisCommand("CONFIG", "SET", "appendfsync", "always"))
-            try await rig.running(subscription) {
+            try await running(subscription) {
                 try await eventually("half way") { seen.count > 100 }
                 if how == "kill" {
                     await rig.server.kill()

@@ -17,7 +17,7 @@ import Testing
             let second = Subscription(to: .orders, group: "b", on: rig.broker) {
                 On(Placed.self) { order, _ in b.add(order.orderId) }
             }
-            try await rig.running(first, second) {
+            try await running(first, second) {
                 try await eventually("all handled") { a.count == 300 && b.count == 300 }
                 try await rig.place(["late"])
                 try await eventually("the late one") { a.count == 301 && b.count == 301 }
@@ -40,7 +40,7 @@ import Testing
                     }
                 }
             }
-            try await rig.running(subscriptions[0], subscriptions[1], subscriptions[2]) {
+            try await running(subscriptions[0], subscriptions[1], subscriptions[2]) {
                 try await rig.place((0..<200).map(String.init))
                 try await eventually("all handled") { seen.count >= 200 }
             }
@@ -65,7 +65,7 @@ import Testing
                     once.add(order.orderId)
                 }
             }
-            try await rig.running(subscription) {
+            try await running(subscription) {
                 try await rig.place(["good", "flaky", "bad"])
                 try await eventually("the dead letter") { try await rig.length(rig.keys.dead("a")) == 1 }
                 try await eventually("the retry") { once.count == 2 }
@@ -90,7 +90,7 @@ import Testing
             let other = Event(source: "till", type: "order.seen", data: "{}")
             try await Publisher(to: .orders, on: rig.broker).publish(other)
             try await rig.place(["1"])
-            try await rig.running(subscription) { try await eventually("handled") { seen.count == 1 } }
+            try await running(subscription) { try await eventually("handled") { seen.count == 1 } }
             #expect(subscription.counters[.ignored] == 1)
             #expect(try await rig.length(rig.keys.invalid("a")) == 0)
             #expect(try await rig.pending("a") == 0)
@@ -104,7 +104,7 @@ import Testing
             let subscription = Subscription(to: .orders, group: "a", from: .latest, on: rig.broker) {
                 On(Placed.self) { order, _ in seen.add(order.orderId) }
             }
-            try await rig.running(subscription) {
+            try await running(subscription) {
                 try await eventually("the group is there") {
                     try await rig.client.send(RedisCommand("XINFO", "GROUPS", rig.keys.events)).array?.count
                         == 1
@@ -137,7 +137,7 @@ import Testing
             let subscription = Subscription(to: .orders, group: "a", from: start, on: rig.broker) {
                 On(Placed.self) { order, _ in seen.add(order.orderId) }
             }
-            try await rig.running(subscription) {
+            try await running(subscription) {
                 try await eventually("the newest is handled") { seen.all.contains("5") }
                 try await eventually("all is settled") { try await rig.pending("a") == 0 }
             }
@@ -159,7 +159,7 @@ import Testing
             ) {
                 On(Placed.self) { order, _ in seen.add(order.orderId) }
             }
-            try await rig.running(subscription) { try await eventually("taken over") { seen.count == 30 } }
+            try await running(subscription) { try await eventually("taken over") { seen.count == 30 } }
             #expect(Set(seen.all) == Set((0..<30).map(String.init)))
             #expect(subscription.counters[.reclaimed] == 30)
             #expect(try await rig.pending("a") == 0)
@@ -189,7 +189,7 @@ import Testing
             ) {
                 On(Placed.self) { order, _ in seen.add(order.orderId) }
             }
-            try await rig.running(subscription) {
+            try await running(subscription) {
                 try await eventually("dead") { try await rig.length(rig.keys.dead("a")) == 1 }
             }
             #expect(seen.count == 0)
@@ -212,7 +212,7 @@ import Testing
                 }
             }
             let (first, second) = (make(), make())
-            try await rig.running(first, second) {
+            try await running(first, second) {
                 try await rig.place(["slow"])
                 try await eventually("done") {
                     first.counters[.acknowledged] + second.counters[.acknowledged] == 1
@@ -235,7 +235,7 @@ import Testing
                 }
             }
             try await rig.place((0..<20).map(String.init))
-            try await rig.running(slow) {
+            try await running(slow) {
                 try await eventually("two run") { started.count == 2 }
                 gate.open()
             }
@@ -246,7 +246,7 @@ import Testing
                     #expect(delivery.attempt == 1)
                 }
             }
-            try await rig.running(next) {
+            try await running(next) {
                 try await eventually("the rest", within: .seconds(5)) { started.count + seen.count == 20 }
             }
             #expect(Set(started.all + seen.all) == Set((0..<20).map(String.init)))
@@ -285,7 +285,10 @@ import Testing
                     return started.count == 4 && held?.array?[0].integer == 4
                 }
                 await group.triggerGracefulShutdown()
-                // The handed-back ones are there while the handlers still run.
+                defer { gate.open() }
+                try await eventually("what waits is handed back while the handlers still run") {
+                    slow.counters[.released] == 4
+                }
                 gate.open()
                 try await tasks.waitForAll()
             }
@@ -295,7 +298,7 @@ import Testing
             let next = Subscription(to: .orders, group: "a", on: rig.broker) {
                 On(Placed.self) { order, delivery in seen.add("\(order.orderId):\(delivery.attempt)") }
             }
-            try await rig.running(next) {
+            try await running(next) {
                 try await eventually("the rest", within: .seconds(5)) { seen.count == 4 }
             }
             let all = started.all + seen.all.map { String($0.dropLast(2)) }

@@ -39,23 +39,6 @@ struct Rig {
         for result in try await publisher.publish(events) { _ = try result.get() }
     }
 
-    /// Runs subscriptions beside the body, and shuts them down at its end as a service group would.
-    func running(_ subscriptions: Subscription..., body: () async throws -> Void) async throws {
-        let group = ServiceGroup(
-            configuration: .init(services: subscriptions.map { .init(service: $0) }, logger: quiet))
-        try await withThrowingTaskGroup(of: Void.self) { tasks in
-            tasks.addTask { try await group.run() }
-            do {
-                try await body()
-            } catch {
-                tasks.cancelAll()
-                throw error
-            }
-            await group.triggerGracefulShutdown()
-            try await tasks.waitForAll()
-        }
-    }
-
     func length(_ key: String) async throws -> Int {
         try await client.send(RedisCommand("XLEN", key)).integer ?? -1
     }
@@ -85,21 +68,6 @@ final class Seen: Sendable {
     func add(_ text: String) { list.withLock { $0.append(text) } }
     var all: [String] { list.withLock { $0 } }
     var count: Int { all.count }
-}
-
-struct NotInTime: Error, CustomStringConvertible {
-    let description: String
-}
-
-/// Waits until the condition holds; fails when it does not in time.
-func eventually(
-    _ what: String, within limit: Duration = .seconds(20), _ condition: () async throws -> Bool
-) async throws {
-    let deadline = ContinuousClock.now + limit
-    while try await !condition() {
-        guard ContinuousClock.now < deadline else { throw NotInTime(description: "not in \(limit): \(what)") }
-        try await Task.sleep(for: .milliseconds(5))
-    }
 }
 
 func options(

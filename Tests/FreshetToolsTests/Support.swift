@@ -135,19 +135,6 @@ final class Rig: Sendable {
 
 struct Unexpected: Error, CustomStringConvertible { let description: String }
 
-/// Waits until the condition holds; fails when it does not in time.
-func eventually(
-    _ what: String, within limit: Duration = .seconds(30), _ condition: () async throws -> Bool
-) async throws {
-    let deadline = ContinuousClock.now + limit
-    while try await !condition() {
-        guard ContinuousClock.now < deadline else {
-            throw Unexpected(description: "not in \(limit): \(what)")
-        }
-        try await Task.sleep(for: .milliseconds(2))
-    }
-}
-
 /// The names of a JSON object's members, sorted.
 struct MemberNames: Decodable {
     let names: [String]

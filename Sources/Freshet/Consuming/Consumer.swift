@@ -1,3 +1,4 @@
+internal import DequeModule
 internal import Hiredis
 internal import Logging
 internal import Synchronization
@@ -39,7 +40,8 @@ actor Consumer {
     var cursors: [ReadStream: String] = [:]
     var nextPromotion = ContinuousClock.now
     private var running = 0
-    private var queue: [CheckedContinuation<Void, Never>] = []
+    /// Who waits for a slot: true hands it over, false means that there will be none.
+    private var queue: Deque<CheckedContinuation<Bool, Never>> = []
     private var isReading = true
     private var arrived: [Entry] = []
     private var arrival: CheckedContinuation<Void, Never>?
@@ -117,6 +119,7 @@ actor Consumer {
         do throws(FreshetError) { try await readUntilDraining() } catch { failure = error }
         beginDraining()
         isReading = false
+        while let waiting = queue.popFirst() { waiting.resume(returning: false) }
         arrival?.resume()
         arrival = nil
     }
@@ -206,8 +209,8 @@ actor Consumer {
             running += 1
             return true
         }
-        await withCheckedContinuation { queue.append($0) }
-        if isDraining {
+        guard await withCheckedContinuation({ queue.append($0) }) else { return false }
+        guard !isDraining else {
             releaseSlot()
             return false
         }
@@ -216,7 +219,7 @@ actor Consumer {
 
     /// The slot goes to the next in line, or is free.
     func releaseSlot() {
-        if queue.isEmpty { running -= 1 } else { queue.removeFirst().resume() }
+        if let next = queue.popFirst() { next.resume(returning: true) } else { running -= 1 }
     }
 
     /// An entry is not held any more.
