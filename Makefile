@@ -39,7 +39,7 @@ run: release ## Run the shop on the demo data to the end and print the summary
 
 test: setup ## Run all tests (they start their own servers)
 	swift build --build-tests
-	swift test --skip-build
+	swift test --skip-build --experimental-maximum-parallelization-width 8
 
 lint: ## Check the format and the house rules
 	swift format lint --strict --recursive --parallel Package.swift Sources Tests

@@ -74,7 +74,7 @@ import Testing
                 #expect(outcome.exitCode == 69)
                 #expect(outcome.errors.contains("refused"), "\(outcome.errors)")
                 #expect(!outcome.errors.contains("hush"))
-                #expect(ContinuousClock.now - started < .seconds(4))
+                #expect(ContinuousClock.now - started < .seconds(15), "not the default of 30 s")
             }
             let bad = try await rig.run("freshet", "groups", environment: ["FRESHET_CONNECT_TIMEOUT": "soon"])
             #expect(bad.exitCode == 78 && bad.errors.contains("FRESHET_CONNECT_TIMEOUT"))

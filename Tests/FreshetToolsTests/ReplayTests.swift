@@ -95,10 +95,7 @@ import Testing
 
     @Test func `Ctrl-C stops a redelivery between two pages, and it says how far it came`() async throws {
         try await Rig.with { rig in
-            try await rig.redis(
-                "EVAL",
-                "for i = 1, 200000 do redis.call('XADD', KEYS[1], i .. '-0', 'id', i, 'type', 't') end", 1,
-                "test:events:{orders:0}")
+            try await rig.fill(200_000)
             try await rig.createGroup(after: "200000-0")
             let running = try rig.start(
                 "replay",
@@ -117,10 +114,7 @@ import Testing
 
     @Test func `a redelivery that fails on its way is partly done, and says how far it came`() async throws {
         try await Rig.with { rig in
-            try await rig.redis(
-                "EVAL",
-                "for i = 1, 100000 do redis.call('XADD', KEYS[1], i .. '-0', 'id', i, 'type', 't') end", 1,
-                "test:events:{orders:0}")
+            try await rig.fill(100_000)
             try await rig.createGroup(after: "100000-0")
             let running = try rig.start(
                 "replay",

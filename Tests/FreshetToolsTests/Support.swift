@@ -84,6 +84,17 @@ final class Rig: Sendable {
         for reply in try await client.send(pipeline) { try reply.get() }
     }
 
+    /// Adds this many bare events, 1-0 and up; in pieces, so that no script keeps a busy machine's server for long.
+    func fill(_ count: Int) async throws {
+        for first in stride(from: 1, through: count, by: 20_000) {
+            try await redis(
+                "EVAL",
+                "for i = ARGV[1], ARGV[2] do redis.call('XADD', KEYS[1], i .. '-0', 'id', i, 'type', 't') end",
+                1,
+                "test:events:{orders:0}", first, min(first + 19_999, count))
+        }
+    }
+
     func createGroup(_ name: String = "payment", after start: String = "0", partition: Int = 0) async throws {
         for stream in ["test:events:{orders:\(partition)}", "test:redelivery:{orders:\(partition)}:\(name)"] {
             try await redis("XGROUP", "CREATE", stream, name, start, "MKSTREAM")
