@@ -62,7 +62,7 @@ let package = Package(
         .target(
             name: "CHiredisShims", dependencies: ["CHiredis"],
             cSettings: [.enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error)],
-            linkerSettings: [.linkedLibrary("hiredis")]),
+            linkerSettings: [.linkedLibrary("hiredis"), .linkedLibrary("ssl"), .linkedLibrary("crypto")]),
         library("Hiredis", ["CHiredis", "CHiredisShims", deque, logging]),
         library("Freshet", ["Hiredis", deque, logging, metrics, lifecycle]),
         library("FreshetRecords", ["Freshet", grdb, logging, lifecycle]),

@@ -23,6 +23,7 @@ struct fch_reader {
     const uint8_t *fed;
     size_t fed_count;
     size_t max_reply_bytes, current_reply_bytes;
+    size_t error_count;
     const char *refusal;
 };
 
@@ -68,6 +69,7 @@ static void *create_string(const redisReadTask *task, char *text, size_t length)
     node->kind = task->type == REDIS_REPLY_STATUS ? FCH_STATUS
                : task->type == REDIS_REPLY_ERROR  ? FCH_ERROR
                                                   : FCH_STRING;
+    if (node->kind == FCH_ERROR) reader->error_count++;
     node->count = (uint32_t)length;
     node->value = (int64_t)reader->byte_count;
     memcpy(reader->bytes + reader->byte_count, text, length);
@@ -190,11 +192,12 @@ const char *fch_reader_error(const fch_reader *reader) {
 
 size_t fch_reader_node_count(const fch_reader *reader) { return reader->node_count; }
 size_t fch_reader_byte_count(const fch_reader *reader) { return reader->byte_count; }
+size_t fch_reader_error_count(const fch_reader *reader) { return reader->error_count; }
 
 void fch_reader_take(fch_reader *reader, fch_node *nodes, uint8_t *bytes) {
     if (nodes && reader->node_count) memcpy(nodes, reader->nodes, reader->node_count * sizeof *nodes);
     if (bytes && reader->byte_count) memcpy(bytes, reader->bytes, reader->byte_count);
-    reader->node_count = reader->byte_count = 0;
+    reader->node_count = reader->byte_count = reader->error_count = 0;
     if (reader->byte_room > KEPT_BYTES) {
         free(reader->bytes);
         reader->bytes = NULL;

@@ -15,16 +15,30 @@ public final class RedisClient: Sendable {
     /// Where the server is.
     public var configuration: RedisConfiguration { core.configuration }
     private let core: ConnectionCore
+    private let sentinels: SentinelSet?
     private let logger: Logger
 
-    /// A client for this server. It connects when the first command is sent.
-    public init(
+    /// A client for these servers. It connects when the first command is sent.
+    public convenience init(
         _ configuration: RedisConfiguration, loop: RedisEventLoop = .shared,
         logger: Logger = Logger(label: "hiredis", factory: { _ in SwiftLogNoOpLogHandler() })
     ) {
+        self.init(configuration, role: .client, loop: loop, logger: logger)
+    }
+
+    init(
+        _ configuration: RedisConfiguration, role: ConnectionCore.Role, sentinels known: SentinelSet? = nil,
+        loop: RedisEventLoop, logger: Logger
+    ) {
         self.loop = loop
         self.logger = logger
-        core = ConnectionCore(configuration, loop: loop, logger: logger)
+        if case .sentinel = configuration.servers {
+            sentinels = known ?? SentinelSet(configuration, loop: loop, logger: logger)
+        } else {
+            sentinels = nil
+        }
+        core = ConnectionCore(configuration, role: role, sentinels: sentinels, loop: loop, logger: logger)
+        sentinels?.add(core)
     }
 
     deinit { loop.execute { [core] in core.close() } }
@@ -33,11 +47,11 @@ public final class RedisClient: Sendable {
     public func dedicated(clientName: String? = nil) -> RedisClient {
         var configuration = configuration
         if let clientName { configuration.clientName = clientName }
-        return RedisClient(configuration, loop: loop, logger: logger)
+        return RedisClient(configuration, role: .client, sentinels: sentinels, loop: loop, logger: logger)
     }
 
     /// The server's id of the present connection (`CLIENT ID`), or nil while there is none or the user may not ask.
-    public var connectionID: Int? { core.identity.withLock { $0 } }
+    public var connectionID: Int? { core.identity.withLock { $0?.id } }
 
     /// Waits until there is a connection, the credentials are refused, or the time is up.
     public func connect(within timeout: Duration? = nil) async throws(RedisError) {

@@ -23,6 +23,7 @@ enum Tampering {
     static func query(_ sql: String, on path: String) throws -> [[String: String]] {
         var configuration = Configuration()
         configuration.readonly = true
+        configuration.busyMode = .timeout(10)
         let queue = try DatabaseQueue(path: path, configuration: configuration)
         return try queue.read { database in
             try Row.fetchAll(database, sql: sql).map { row in
@@ -33,7 +34,10 @@ enum Tampering {
     }
 
     static func execute(_ sql: String, on path: String) throws {
-        let queue = try DatabaseQueue(path: path)
+        // The workers still run, and write.
+        var configuration = Configuration()
+        configuration.busyMode = .timeout(10)
+        let queue = try DatabaseQueue(path: path, configuration: configuration)
         try queue.write { try $0.execute(sql: sql) }
         try queue.writeWithoutTransaction { _ = try $0.checkpoint(.truncate) }
         try queue.close()

@@ -140,14 +140,15 @@ import Testing
             url:
                 "redis://us%3Aer:p%40ss@example.com:7000/3?client-name=till&connect-timeout=1.5&command-timeout=2"
         )
-        #expect(full.address == .tcp(host: "example.com", port: 7000))
+        #expect(full.servers == .single(.tcp(host: "example.com", port: 7000)))
         #expect(
             full.user == "us:er" && full.password == "p@ss" && full.database == 3 && full.clientName == "till"
         )
         #expect(full.connectTimeout == .milliseconds(1500) && full.commandTimeout == .seconds(2))
-        #expect(try RedisConfiguration(url: "valkey://[::1]").address == .tcp(host: "::1", port: 6379))
+        #expect(
+            try RedisConfiguration(url: "valkey://[::1]").servers == .single(.tcp(host: "::1", port: 6379)))
         let socket = try RedisConfiguration(url: "unix://:secret@/run/redis.sock?db=2")
-        #expect(socket.address == .unix(path: "/run/redis.sock"))
+        #expect(socket.servers == .single(.unix(path: "/run/redis.sock")))
         #expect(socket.user == nil && socket.password == "secret" && socket.database == 2)
         #expect(!full.displayName.contains("p@ss") && !socket.displayName.contains("secret"))
     }

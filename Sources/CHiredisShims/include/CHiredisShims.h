@@ -41,6 +41,7 @@ const char *fch_reader_error(const fch_reader *reader);
 // empties); only between whole replies.
 size_t fch_reader_node_count(const fch_reader *reader);
 size_t fch_reader_byte_count(const fch_reader *reader);
+size_t fch_reader_error_count(const fch_reader *reader);
 void fch_reader_take(fch_reader *reader, fch_node *nodes, uint8_t *bytes);
 
 // ---- A socket ----------------------------------------------------------------------------------------
@@ -58,6 +59,35 @@ ptrdiff_t fch_read(int fd, uint8_t *bytes, size_t count);
 ptrdiff_t fch_write(int fd, const uint8_t *bytes, size_t count);
 void fch_close(int fd);
 
+// ---- TLS, by OpenSSL 1.1.1 or newer, on a connected socket ---------------------------------------------------
+typedef struct fch_tls_context fch_tls_context;
+typedef struct fch_tls fch_tls;
+
+// What to trust and to show, from PEM files; reads them, so not on the loop. `ca` NULL: the system's. `verify` 0
+// takes any certificate. NULL with a text in `error` that names the file. TLS 1.2 is the floor.
+fch_tls_context *fch_tls_context_create(
+    const char *ca, const char *certificate, const char *key, int verify, char *error, size_t error_size);
+void fch_tls_context_free(fch_tls_context *context);
+
+// A client's side of one connection to the peer of this name or address, which its certificate must hold (when
+// verified at all). Does not own the socket. NULL when out of memory. The context may be freed before it.
+fch_tls *fch_tls_create(fch_tls_context *context, int fd, const char *name);
+void fch_tls_free(fch_tls *tls);
+
+// 1 done, -1 not yet (poll for what `wants_write` says), 0 hung up, else as fch_tls_read.
+ptrdiff_t fch_tls_handshake(fch_tls *tls, int *wants_write);
+// As fch_read and fch_write, or FCH_TLS_FAILED: then fch_tls_error says why.
+#define FCH_TLS_FAILED (-65536)
+ptrdiff_t fch_tls_read(fch_tls *tls, uint8_t *bytes, size_t count);
+ptrdiff_t fch_tls_write(fch_tls *tls, const uint8_t *bytes, size_t count);
+// Decrypted bytes that no poll will announce.
+size_t fch_tls_pending(const fch_tls *tls);
+const char *fch_tls_error(const fch_tls *tls);
+
+// The SHA-1 of a script in hexadecimal, as EVALSHA wants it; `hex` has room for 40 characters and a zero.
+void fch_sha1_hex(const uint8_t *bytes, size_t count, char hex[41]);
+
+// ---- Polling -------------------------------------------------------------------------------------------
 // As ppoll(2) with a time in nanoseconds, -1 for no limit: the number of ready descriptors, 0 or below for none.
 struct pollfd;
 int fch_poll(struct pollfd *set, size_t count, int64_t nanoseconds);
@@ -70,8 +100,11 @@ void fch_wakeup_drain(int fd);
 void fch_thread_name(const char *name);  // names the calling thread, at most 15 bytes of it
 
 // ---- Versions ------------------------------------------------------------------------------------------
+// Of the headers this was compiled with, and whether the library that is loaded fits them: 1, or 0. hiredis has no
+// function that tells its version, so this looks for a symbol that came or went with the major version.
 int fch_hiredis_major(void);
 int fch_hiredis_minor(void);
 int fch_hiredis_patch(void);
+int fch_hiredis_library_fits(void);
 
 #endif

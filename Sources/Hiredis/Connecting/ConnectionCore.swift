@@ -1,4 +1,5 @@
 internal import CHiredisShims
+internal import DequeModule
 internal import Glibc
 internal import Logging
 internal import Synchronization
@@ -8,30 +9,62 @@ internal import Synchronization
 /// `@unchecked Sendable` because all of it belongs to the loop's thread (`submit`, `cancel` and `close` are called there);
 /// only `identity` is read elsewhere, through its mutex.
 final class ConnectionCore: LoopMember, @unchecked Sendable {
-    let configuration: RedisConfiguration
-    /// What other threads may know: the server's id for the connection, while it stands.
-    let identity = Mutex<Int?>(nil)
+    /// Which connection this is, as others may know it.
+    struct Identity {
+        /// The server's id for it (`CLIENT ID`), unless the user may not ask.
+        let id: Int?
+        /// Counts the connections of this core, from 1.
+        let generation: UInt64
+    }
 
-    private let loop: RedisEventLoop
-    private var log: ConnectionLog
-    private var state = ConnectionState.idle
-    private var reader: ReplyReader
-    private var queue = RequestQueue()
-    private var waiting: [Request] = []
-    private var output: [UInt8] = []
-    private var outputStart = 0
-    private var written: UInt64 = 0
-    private var appended: UInt64 = 0
-    private var lastReceived: Nanoseconds = 0
+    /// What a connection does differently from one that serves a client by itself.
+    enum Role {
+        case client
+        /// A node of a cluster: what cannot be sent is answered at once, for the cluster to send it elsewhere.
+        case node
+        /// Sends this after each greeting and hands over every reply (SUBSCRIBE and its messages).
+        case subscriber(RedisPipeline, onMessage: @Sendable (RedisReplies) -> Void)
+    }
+
+    let configuration: RedisConfiguration
+    let role: Role
+    /// What other threads may know: the present connection, while it stands.
+    let identity = Mutex<Identity?>(nil)
+
+    let loop: RedisEventLoop
+    /// Who knows the primary, when there are sentinels.
+    private let sentinels: SentinelSet?
+    var log: ConnectionLog
+    var state = ConnectionState.idle
+    /// Where the present connection leads.
+    var server: RedisConfiguration.Address?
+    var reader: ReplyReader
+    var queue = RequestQueue()
+    /// What waits for a connection, or for room on it.
+    var waiting = Deque<Request>()
+    var output: [UInt8] = []
+    var outputStart = 0
+    var written: UInt64 = 0
+    var appended: UInt64 = 0
+    var lastReceived: Nanoseconds = 0
     private var attempts: UInt64 = 0
-    private var attemptDeadline: Nanoseconds = .max
-    private var requestDeadline: Nanoseconds = .max
+    var attemptDeadline: Nanoseconds = .max
+    /// When the next address is tried.
+    var addressDeadline: Nanoseconds = .max
+    var requestDeadline: Nanoseconds = .max
     private var backoff = Backoff()
-    private var lastFailure: RedisError?
+    var lastFailure: RedisError?
+    /// This server takes no writes any more: nothing new goes to it, and when all has been answered it is left.
+    var isRetiring = false
     private var isMember = false
 
-    init(_ configuration: RedisConfiguration, loop: RedisEventLoop, logger: Logger) {
+    init(
+        _ configuration: RedisConfiguration, role: Role = .client, sentinels: SentinelSet? = nil,
+        loop: RedisEventLoop, logger: Logger
+    ) {
         self.configuration = configuration
+        self.role = role
+        self.sentinels = sentinels
         self.loop = loop
         log = ConnectionLog(logger: logger, server: configuration.displayName)
         reader = ReplyReader(maxReplyBytes: configuration.maxReplyBytes)
@@ -48,33 +81,56 @@ final class ConnectionCore: LoopMember, @unchecked Sendable {
         request.submittedAt = loop.now
         request.deadline = loop.now &+ request.timeout
         requestDeadline = min(requestDeadline, request.deadline)
-        if case .ready = state {
+        if case .ready = state, waiting.isEmpty, hasRoom(for: request) {
             write(request)
         } else {
             waiting.append(request)
-            if case .idle = state { connect() }
+            start()
         }
     }
 
+    /// Connects, unless that has begun already.
+    func start() {
+        if case .idle = state { connect() }
+    }
+
+    /// The caller has gone: it is answered at once, and the request's late replies are dropped in their turn.
     func cancel(_ request: Request) {
         request.isCancelled = true
         guard request.isSubmitted, !request.isAnswered else { return }
-        waiting.removeAll { $0 === request }
-        request.answer(
-            .failure(
-                request.start.map { $0 < written } ?? false ? Self.cancelledAfterSending : Self.cancelled))
+        let sent = request.start.map { $0 < written } ?? false
+        request.answer(.failure(sent ? Self.cancelledAfterSending : Self.cancelled))
     }
 
     func close() {
-        lose(RedisError(.closed, "the client was closed"))
+        let reason = RedisError(.closed, "the client was closed")
+        lose(reason)
         dropSocket()
-        fail(waiting, RedisError(.closed, "the client was closed"))
-        waiting = []
+        failWaiting(reason)
         state = .closed
         leaveLoop()
     }
 
-    private func write(_ request: Request) {
+    /// Whether this request may be written now: within the limits, or alone.
+    private func hasRoom(for request: Request) -> Bool {
+        guard !isRetiring else { return false }
+        return queue.isEmpty
+            || (queue.commands + request.pipeline.count <= configuration.maxCommandsInFlight
+                && queue.bytes + request.pipeline.bytes.count <= configuration.maxBytesInFlight)
+    }
+
+    /// Writes what has waited for the connection or for room on it.
+    func writeWaiting() {
+        while let request = waiting.first {
+            if !request.isAnswered {
+                guard hasRoom(for: request) else { return }
+                write(request)
+            }
+            waiting.removeFirst()
+        }
+    }
+
+    func write(_ request: Request) {
         guard request.pipeline.count > 0 else { return request.answer(.success(nil)) }
         request.start = appended
         appended += UInt64(request.pipeline.bytes.count)
@@ -82,130 +138,114 @@ final class ConnectionCore: LoopMember, @unchecked Sendable {
         queue.append(request)
     }
 
-    // MARK: - Connecting
+    func failWaiting(_ error: RedisError) {
+        let requests = waiting
+        waiting = []
+        fail(requests, error)
+    }
 
-    private func connect() {
+    private func fail(_ requests: some Sequence<Request>, _ error: RedisError) {
+        for request in requests { request.answer(.failure(error)) }
+    }
+
+    // MARK: - Attempts
+
+    func connect() {
         joinLoop()
         attempts += 1
         attemptDeadline = loop.now &+ configuration.connectTimeout.nanoseconds
-        switch configuration.address {
-        case .unix(let path):
-            open([path])
-        case .tcp(let host, _):
-            let attempt = attempts
-            state = .resolving(attempt: attempt)
-            Resolver.resolve(host) { [weak self, loop] result in
-                loop.execute { [weak self] in self?.resolved(result, attempt: attempt) }
+        let attempt = attempts
+        state = .locating(attempt: attempt)
+        let found: @Sendable (Result<RedisConfiguration.Address, RedisError>) -> Void = {
+            [weak self, loop, configuration] result in
+            switch result {
+            case .success(let server):
+                Resolver.route(to: server, tls: configuration.tls) { [weak self, loop] result in
+                    loop.execute { [weak self] in self?.located(result, attempt: attempt) }
+                }
+            case .failure(let error):
+                loop.execute { [weak self] in self?.located(.failure(error), attempt: attempt) }
             }
+        }
+        if let sentinels {
+            sentinels.findPrimary(found)
+        } else if case .single(let server) = configuration.servers {
+            found(.success(server))
         }
     }
 
-    private func resolved(_ result: Result<[String], RedisError>, attempt: UInt64) {
-        guard case .resolving(let current) = state, current == attempt else { return }
+    private func located(_ result: Result<Route, RedisError>, attempt: UInt64) {
+        guard case .locating(let current) = state, current == attempt else { return }
         switch result {
-        case .success(let addresses): open(addresses[...])
+        case .success(let route): open(route)
         case .failure(let error): attemptFailed(error)
         }
     }
 
-    /// Starts to connect to the first of these addresses that does not refuse at once.
-    private func open(_ addresses: ArraySlice<String>) {
-        var addresses = addresses
-        var reason = "no address"
-        while let address = addresses.popFirst() {
-            var text = [CChar](repeating: 0, count: 256)
-            let descriptor =
-                switch configuration.address {
-                case .unix: unsafe fch_connect_unix(address, &text, text.count)
-                case .tcp(_, let port): unsafe fch_connect_tcp(address, Int32(port), &text, text.count)
-                }
-            if descriptor >= 0 {
-                state = .connecting(descriptor: descriptor, remaining: addresses)
-                return
-            }
-            reason = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        }
-        attemptFailed(RedisError(.connectionFailed, "\(configuration.displayName): \(reason)"))
-    }
-
-    private func connected(_ descriptor: Int32, remaining: ArraySlice<String>) {
-        let error = fch_connect_result(descriptor)
-        guard error == 0 else {
-            fch_close(descriptor)
-            let reason = unsafe String(cString: strerror(error))
-            guard remaining.isEmpty else { return open(remaining) }
-            return attemptFailed(RedisError(.connectionFailed, "\(configuration.displayName): \(reason)"))
-        }
-        reader = ReplyReader(maxReplyBytes: configuration.maxReplyBytes)
-        (written, appended, output, outputStart) = (0, 0, [], 0)
-        lastReceived = loop.now
-        state = .greeting(descriptor: descriptor)
-        let greeting = Request(Greeting.pipeline(for: configuration), timeout: configuration.connectTimeout)
-        greeting.reply = { [unowned(safe) self] outcome in greeted(outcome) }
-        greeting.deadline = .max  // the attempt's own deadline covers it
-        write(greeting)
-    }
-
-    private func greeted(_ outcome: Request.Outcome) {
-        guard case .greeting(let descriptor) = state, case .success(let replies?) = outcome else { return }
-        switch Greeting.verdict(on: replies, configuration: configuration) {
-        case .refused(let error):
-            attemptFailed(error)
-        case .welcome(let connectionID):
-            identity.withLock { $0 = connectionID }
-            state = .ready(descriptor: descriptor)
-            attemptDeadline = .max
-            backoff.reset()
-            lastFailure = nil
-            log.connected()
-            let queued = waiting
-            waiting = []
-            for request in queued { write(request) }
-        }
-    }
-
-    /// Wrong credentials are told to those who wait at once; anything else is tried again until their time is up.
-    private func attemptFailed(_ error: RedisError) {
+    /// An attempt is over. What nobody can repair by waiting (wrong credentials, a refused certificate) is told to
+    /// those who wait at once; anything else is tried again until their time is up.
+    func attemptFailed(_ error: RedisError) {
         dropSocket()
-        attemptDeadline = .max
         lastFailure = error
         log.failed(error)
-        if !error.isRetryable {
-            fail(waiting, error)
-            waiting = []
+        if case .node = role {
+            failWaiting(RedisError(.connectionFailed, error.message, serverCode: error.serverCode))
+        } else if !error.isRetryable {
+            failWaiting(error)
         }
-        let until = loop.now &+ backoff.next()
-        state = .waiting(until: until)
+        state = .waiting(until: loop.now &+ backoff.next())
+    }
+
+    /// The greeting is through.
+    func established(_ link: Link, connectionID: Int?) {
+        identity.withLock { $0 = Identity(id: connectionID, generation: attempts) }
+        state = .ready(link)
+        attemptDeadline = .max
+        backoff.reset()
+        lastFailure = nil
+        log.connected()
+        if case .subscriber(let pipeline, _) = role { output.append(contentsOf: pipeline.bytes) }
+        writeWaiting()
     }
 
     // MARK: - Breaking
 
     /// The connection is over. What was not sent goes to the next one; what was sent may have run.
-    private func lose(_ error: RedisError) {
+    func lose(_ error: RedisError) {
         guard case .ready = state else {
-            if state.descriptor != nil { attemptFailed(error) }
+            if state.link != nil { attemptFailed(error) }
             return
         }
         let (ambiguous, unsent) = queue.drain(written: written)
         dropSocket()
         log.failed(error)
         lastFailure = error
-        for request in unsent { (request.start, request.received) = (nil, 0) }
-        waiting = unsent + waiting
         state = .waiting(until: loop.now &+ backoff.next())
+        if case .node = role {
+            fail(unsent, RedisError(.connectionFailed, error.message))
+            failWaiting(RedisError(.connectionFailed, error.message))
+        } else {
+            for request in unsent.reversed() {
+                (request.start, request.received) = (nil, 0)
+                waiting.prepend(request)
+            }
+        }
         fail(ambiguous, RedisError(error.code, error.message, serverCode: error.serverCode, mayHaveRun: true))
     }
 
-    private func dropSocket() {
-        if let descriptor = state.descriptor { fch_close(descriptor) }
-        identity.withLock { $0 = nil }
-        state = .idle
-        queue = RequestQueue()
-        (output, outputStart) = ([], 0)
+    /// Someone has heard that this is the primary now; a connection to another server is given up.
+    func primaryMoved(to primary: RedisConfiguration.Address) {
+        guard state.link != nil, let server, server != primary else { return }
+        lose(RedisError(.connectionLost, "the primary is \(primary) now, no longer \(server)"))
     }
 
-    private func fail(_ requests: [Request], _ error: RedisError) {
-        for request in requests { request.answer(.failure(error)) }
+    private func dropSocket() {
+        state.link?.close()
+        identity.withLock { $0 = nil }
+        (state, server, isRetiring) = (.idle, nil, false)
+        (attemptDeadline, addressDeadline) = (.max, .max)
+        queue = RequestQueue()
+        (output, outputStart) = ([], 0)
     }
 
     private func joinLoop() {
@@ -223,128 +263,4 @@ final class ConnectionCore: LoopMember, @unchecked Sendable {
     private static let cancelled = RedisError(.cancelled, "the task was cancelled")
     private static let cancelledAfterSending = RedisError(
         .cancelled, "the task was cancelled", mayHaveRun: true)
-}
-
-// MARK: - As a member of the loop
-
-extension ConnectionCore {
-    var interest: (descriptor: Int32, events: Int16)? {
-        switch state {
-        case .connecting(let descriptor, _): (descriptor, Int16(POLLOUT))
-        case .greeting(let descriptor), .ready(let descriptor):
-            (descriptor, Int16(POLLIN) | (outputStart < output.count ? Int16(POLLOUT) : 0))
-        case .idle, .resolving, .waiting, .closed: nil
-        }
-    }
-
-    var deadline: Nanoseconds? {
-        var next = min(attemptDeadline, requestDeadline)
-        if case .waiting(let until) = state { next = min(next, until) }
-        return next == .max ? nil : next
-    }
-
-    func ready(_ events: Int16) {
-        if case .connecting(let descriptor, let remaining) = state {
-            connected(descriptor, remaining: remaining)
-        } else if events & ~Int16(POLLOUT) != 0 {
-            read()
-        }
-    }
-
-    func flush() {
-        guard outputStart < output.count, let descriptor = state.descriptor else { return }
-        while outputStart < output.count {
-            let count = unsafe output.withUnsafeBufferPointer { bytes in
-                unsafe bytes.baseAddress.map {
-                    unsafe fch_write(descriptor, $0 + outputStart, bytes.count - outputStart)
-                }
-            }
-            guard let count, count >= 0 else {
-                if let count, count < -1 { lose(Self.broken(errno: Int32(-count))) }
-                return
-            }
-            outputStart += count
-            written += UInt64(count)
-        }
-        outputStart = 0
-        if output.capacity > Self.keptBytes { output = [] } else { output.removeAll(keepingCapacity: true) }
-    }
-
-    func tick(at now: Nanoseconds) {
-        if attemptDeadline <= now {
-            let limit = configuration.connectTimeout
-            attemptFailed(
-                RedisError(.connectionFailed, "\(configuration.displayName): no answer within \(limit)"))
-        }
-        if requestDeadline <= now { expire(at: now) }
-        if case .waiting(let until) = state, until <= now {
-            if waiting.isEmpty { state = .idle } else { connect() }
-        }
-    }
-
-    private func expire(at now: Nanoseconds) {
-        let late = waiting.filter { $0.deadline <= now }
-        waiting.removeAll { $0.deadline <= now }
-        let unconnected =
-            lastFailure
-            ?? RedisError(.connectionFailed, "\(configuration.displayName): no connection in time")
-        fail(late, RedisError(.connectionFailed, unconnected.message, serverCode: unconnected.serverCode))
-        let (expired, next) = queue.expired(at: now)
-        requestDeadline = waiting.reduce(next) { min($0, $1.deadline) }
-        for request in expired {
-            let sent = request.start.map { $0 < written } ?? false
-            request.answer(
-                .failure(
-                    RedisError(
-                        .timedOut,
-                        "no reply within \(Duration.nanoseconds(Int64(clamping: request.timeout)))",
-                        mayHaveRun: sent)))
-        }
-        // A peer that has answered nothing for two time-outs is taken for dead. Until then the late replies are
-        // awaited and dropped, so that a server that was only frozen needs no new connection.
-        if let oldest = queue.first, !expired.isEmpty {
-            let silence = now - min(now, max(lastReceived, oldest.submittedAt))
-            if silence >= 2 * configuration.commandTimeout.nanoseconds {
-                lose(
-                    RedisError(.connectionLost, "the server has been silent for \(silence / 1_000_000_000) s")
-                )
-            }
-        }
-    }
-
-    private func read() {
-        for _ in 0..<16 {
-            guard let descriptor = state.descriptor else { return }
-            let scratch = unsafe loop.scratch
-            let count = unsafe fch_read(
-                descriptor, scratch.baseAddress?.assumingMemoryBound(to: UInt8.self), scratch.count)
-            if count == -1 { return }
-            if count == 0 { return lose(RedisError(.connectionLost, "the server closed the connection")) }
-            if count < 0 { return lose(Self.broken(errno: Int32(-count))) }
-            lastReceived = loop.now
-            do {
-                try unsafe reader.parse(UnsafeRawBufferPointer(rebasing: scratch[..<count])) {
-                    reader throws(RedisError) in try replyArrived(&reader)
-                }
-            } catch {
-                return lose(error)
-            }
-            if count < scratch.count { return }
-        }
-    }
-
-    private func replyArrived(_ reader: inout ReplyReader) throws(RedisError) {
-        switch queue.replyArrived() {
-        case .incomplete: return
-        case .complete(let request): request.answer(.success(reader.take(count: request.pipeline.count)))
-        case .abandoned: reader.drop()
-        case .unexpected: throw RedisError(.protocolBroken, "a reply that nobody asked for")
-        }
-    }
-
-    private static let keptBytes = 1024 * 1024
-
-    private static func broken(errno: Int32) -> RedisError {
-        RedisError(.connectionLost, unsafe String(cString: strerror(errno)))
-    }
 }

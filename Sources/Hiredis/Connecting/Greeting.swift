@@ -11,6 +11,7 @@ enum Greeting {
         }
         if configuration.database != 0 { pipeline.append("SELECT", configuration.database) }
         if let name = configuration.clientName { pipeline.append("CLIENT", "SETNAME", name) }
+        if case .sentinel = configuration.servers { pipeline.append("ROLE") }
         pipeline.append("CLIENT", "ID")
         pipeline.append("PING")
         return pipeline
@@ -21,7 +22,7 @@ enum Greeting {
         case refused(RedisError)
     }
 
-    /// A refused password or database ends the attempt, and so does a server that is still loading. What an ACL may
+    /// Behind sentinels only a server that says it is the primary will do; they can be a moment behind. A refused password or database ends the attempt, and so does a server that is still loading. What an ACL may
     /// forbid (CLIENT, PING), and what a server says that cannot write just now (MISCONF and NOREPLICAS refuse even
     /// PING), does not.
     static func verdict(on replies: RedisReplies, configuration: RedisConfiguration) -> Verdict {
@@ -32,15 +33,22 @@ enum Greeting {
             let decisive =
                 position < (configuration.password == nil ? 0 : 1) + (configuration.database == 0 ? 0 : 1)
             switch error.serverCode {
-            case "WRONGPASS", "NOAUTH", "LOADING": return .refused(error)
+            case .wrongPassword?, .noAuthentication?, .loading?: return .refused(error)
             case "ERR" where decisive || error.message.contains("max number of clients"):
                 let reason = error.message
                 return .refused(
                     error.isRetryable
                         ? error : RedisError(.authentication, reason, serverCode: error.serverCode))
-            case "NOPERM" where decisive: return .refused(error)
+            case .noPermission? where decisive: return .refused(error)
             default: continue
             }
+        }
+        if case .sentinel = configuration.servers,
+            let role = replies[replies.count - 3].array?.first(where: { _ in true }),
+            role.string != "master"
+        {
+            return .refused(
+                RedisError(.connectionFailed, "not the primary (its role is \(role.string ?? "unknown"))"))
         }
         return .welcome(connectionID: replies[replies.count - 2].integer)
     }

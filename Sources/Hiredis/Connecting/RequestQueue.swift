@@ -6,11 +6,18 @@ internal import DequeModule
 /// order and never taken for someone else's.
 struct RequestQueue {
     private var requests = Deque<Request>()
+    /// The commands and bytes of all requests in it.
+    private(set) var commands = 0
+    private(set) var bytes = 0
 
     var isEmpty: Bool { requests.isEmpty }
     var first: Request? { requests.first }
 
-    mutating func append(_ request: Request) { requests.append(request) }
+    mutating func append(_ request: Request) {
+        requests.append(request)
+        commands += request.pipeline.count
+        bytes += request.pipeline.bytes.count
+    }
 
     /// What to do with one more reply.
     enum Arrival {
@@ -29,6 +36,8 @@ struct RequestQueue {
         request.received += 1
         guard request.received == request.pipeline.count else { return .incomplete }
         requests.removeFirst()
+        commands -= request.pipeline.count
+        bytes -= request.pipeline.bytes.count
         return request.isAnswered ? .abandoned : .complete(request)
     }
 
@@ -55,6 +64,7 @@ struct RequestQueue {
             }
         }
         requests.removeAll()
+        (commands, bytes) = (0, 0)
         return (ambiguous, unsent)
     }
 }

@@ -1,13 +1,30 @@
 internal import Dispatch
 internal import Glibc
 
-/// Names to numeric addresses. `getaddrinfo` blocks, so it runs on a thread of Dispatch, never on a loop.
+/// Addresses to routes: names to numeric addresses, PEM files to a TLS context. Both block, so they run on a thread of
+/// Dispatch, never on a loop.
 enum Resolver {
-    static func resolve(
-        _ host: String, completion: @escaping @Sendable (Result<[String], RedisError>) -> Void
+    static func route(
+        to server: RedisConfiguration.Address, tls: RedisTLS?,
+        completion: @escaping @Sendable (Result<Route, RedisError>) -> Void
     ) {
-        if isNumeric(host) { return completion(.success([host])) }
-        DispatchQueue.global().async { completion(lookUp(host)) }
+        let host: String
+        switch server {
+        case .unix(let path):
+            return completion(.success(Route(server: server, addresses: [path], security: nil)))
+        case .tcp(let name, _): host = name
+        }
+        if tls == nil && isNumeric(host) {
+            return completion(.success(Route(server: server, addresses: [host], security: nil)))
+        }
+        DispatchQueue.global().async {
+            completion(
+                Result { () throws(RedisError) in
+                    let addresses = isNumeric(host) ? [host] : try lookUp(host)
+                    let security = try tls.map { tls throws(RedisError) in try TLSContext(tls) }
+                    return Route(server: server, addresses: addresses[...], security: security)
+                })
+        }
     }
 
     static func isNumeric(_ host: String) -> Bool {
@@ -15,7 +32,7 @@ enum Resolver {
         return unsafe inet_pton(AF_INET, host, &buffer) == 1 || inet_pton(AF_INET6, host, &buffer) == 1
     }
 
-    private static func lookUp(_ host: String) -> Result<[String], RedisError> {
+    private static func lookUp(_ host: String) throws(RedisError) -> [String] {
         var hints = unsafe addrinfo()
         unsafe hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
         var list: UnsafeMutablePointer<addrinfo>?
@@ -23,7 +40,7 @@ enum Resolver {
         defer { if let list = unsafe list { unsafe freeaddrinfo(list) } }
         guard result == 0 else {
             let reason = unsafe String(cString: gai_strerror(result))
-            return .failure(RedisError(.connectionFailed, "\(host): \(reason)"))
+            throw RedisError(.connectionFailed, "\(host): \(reason)")
         }
         var addresses: [String] = []
         var next = unsafe list
@@ -34,12 +51,18 @@ enum Resolver {
                 NI_NUMERICHOST)
                 == 0
             {
-                let address = String(
-                    decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+                let address = String(nullTerminated: text)
                 if !addresses.contains(address) { addresses.append(address) }
             }
             unsafe next = entry.pointee.ai_next
         }
-        return .success(addresses)
+        return addresses
+    }
+}
+
+extension String {
+    /// The text that C has written into this buffer.
+    init(nullTerminated text: [CChar]) {
+        self.init(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 }

@@ -39,6 +39,10 @@ public final class RedisEventLoop: TaskExecutor, SerialExecutor, @unchecked Send
 
     /// A loop with a thread of its own, running at once.
     public init(name: String = "freshet-loop") {
+        precondition(
+            fch_hiredis_library_fits() == 1,
+            "compiled with the headers of hiredis \(fch_hiredis_major()).\(fch_hiredis_minor()), but the library that is "
+                + "loaded is another major version: build against the headers of the installed one")
         wakeup = fch_wakeup_create()
         precondition(wakeup >= 0, "no descriptor left for the event loop")
         unsafe scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 * 1024, alignment: 16)

@@ -5,7 +5,7 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
         /// The kind in words.
         public let description: String
 
-        /// The server answered with an error; `serverCode` has its first word.
+        /// The server answered with an error; `serverCode` has its first word, `remedy` what helps.
         public static let server = Code(description: "server error")
         /// No connection could be made in time. The command was not sent.
         public static let connectionFailed = Code(description: "cannot connect")
@@ -15,6 +15,8 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
         public static let connectionLost = Code(description: "connection lost")
         /// The reply did not come in time.
         public static let timedOut = Code(description: "timed out")
+        /// TLS refused the server, or the server refused our certificate.
+        public static let tls = Code(description: "TLS failed")
         /// The peer does not speak the protocol, or passed a limit.
         public static let protocolBroken = Code(description: "protocol broken")
         /// The task that waited was cancelled.
@@ -31,26 +33,28 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
     public let code: Code
     /// What happened, for a person. Never holds a password or a payload.
     public let message: String
-    /// The first word of the server's error (`WRONGTYPE`, `NOGROUP`), when the server gave one.
-    public let serverCode: String?
+    /// The first word of the server's error, when the server gave one.
+    public let serverCode: RedisServerCode?
     /// Whether the server may have executed the command although no reply came. Only a command that is safe to
     /// repeat, or is deduplicated, may then be sent again.
     public let mayHaveRun: Bool
 
     /// An error of this kind.
-    public init(_ code: Code, _ message: String, serverCode: String? = nil, mayHaveRun: Bool = false) {
+    public init(_ code: Code, _ message: String, serverCode: RedisServerCode? = nil, mayHaveRun: Bool = false)
+    {
         self.code = code
         self.message = message
         self.serverCode = serverCode
         self.mayHaveRun = mayHaveRun
     }
 
-    /// Whether the same command may succeed later, without anyone changing anything.
+    /// Whether the same command may succeed later, without anyone changing anything. See `mayHaveRun` before sending a
+    /// command again.
     public var isRetryable: Bool {
-        switch code {
-        case .connectionFailed, .connectionLost, .timedOut: true
-        case .server: Self.passing.contains(serverCode ?? "") || message.contains("max number of clients")
-        default: false
+        switch remedy {
+        case .retryAfterPause, .findServer: true
+        case .mayHaveRun: code == .connectionLost || code == .timedOut
+        case .loadScript, .none: false
         }
     }
 
@@ -59,18 +63,11 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
         "\(code): \(message)\(mayHaveRun ? " (the command may have run)" : "")"
     }
 
-    /// Server errors that pass by themselves: start-up, failover, a full disk, a long script.
-    private static let passing: Set<String> = [
-        "LOADING", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "BUSY", "NOREPLICAS", "MISCONF", "OOM",
-        "READONLY",
-        "UNBLOCKED",
-    ]
-
     static func server(_ text: String) -> RedisError {
         let first = text.prefix { $0 != " " }
         let isCode = !first.isEmpty && first.allSatisfy { $0.isASCII && ($0.isUppercase || $0 == "_") }
-        let word = isCode ? String(first) : nil
-        let refused = word == "WRONGPASS" || word == "NOAUTH" || word == "NOPERM"
+        let word = isCode ? RedisServerCode(rawValue: String(first)) : nil
+        let refused = word == .wrongPassword || word == .noAuthentication || word == .noPermission
         return RedisError(refused ? .authentication : .server, text, serverCode: word)
     }
 }

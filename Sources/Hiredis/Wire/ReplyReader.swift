@@ -30,6 +30,9 @@ struct ReplyReader: ~Copyable {
         }
     }
 
+    /// Whether there is an error among what was parsed since the last take or drop.
+    var hasErrors: Bool { unsafe fch_reader_error_count(reader) > 0 }
+
     /// The `count` replies that were parsed since the last take or drop.
     mutating func take(count: Int) -> RedisReplies {
         RedisReplies(storage: unsafe ReplyStorage.taking(from: reader), first: 0, count: count)
