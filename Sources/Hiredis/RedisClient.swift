@@ -12,11 +12,15 @@ internal import Synchronization
 public final class RedisClient: Sendable {
     /// The loop that owns the connection; a task that prefers it as its executor reaches it without a thread hop.
     public let loop: RedisEventLoop
-    /// Where the server is.
-    public var configuration: RedisConfiguration { core.configuration }
-    private let core: ConnectionCore
-    private let sentinels: SentinelSet?
+    /// Where the servers are and how to talk to them.
+    public let configuration: RedisConfiguration
     private let logger: Logger
+    private let backend: Backend
+
+    private enum Backend {
+        case connection(ConnectionCore, SentinelSet?)
+        case cluster(ClusterRouter)
+    }
 
     /// A client for these servers. It connects when the first command is sent.
     public convenience init(
@@ -27,31 +31,59 @@ public final class RedisClient: Sendable {
     }
 
     init(
-        _ configuration: RedisConfiguration, role: ConnectionCore.Role, sentinels known: SentinelSet? = nil,
+        _ configuration: RedisConfiguration, role: ConnectionCore.Role, like other: RedisClient? = nil,
         loop: RedisEventLoop, logger: Logger
     ) {
+        self.configuration = configuration
         self.loop = loop
         self.logger = logger
-        if case .sentinel = configuration.servers {
-            sentinels = known ?? SentinelSet(configuration, loop: loop, logger: logger)
-        } else {
-            sentinels = nil
+        var (knownSentinels, knownTopology): (SentinelSet?, ClusterTopology?)
+        switch other?.backend {
+        case .connection(_, let sentinels)?: knownSentinels = sentinels
+        case .cluster(let router)?: knownTopology = router.topology
+        case nil: break
         }
-        core = ConnectionCore(configuration, role: role, sentinels: sentinels, loop: loop, logger: logger)
-        sentinels?.add(core)
+        switch configuration.servers {
+        case .cluster:
+            let topology = knownTopology ?? ClusterTopology(configuration, loop: loop, logger: logger)
+            backend = .cluster(ClusterRouter(configuration, topology: topology, loop: loop, logger: logger))
+        case .sentinel:
+            let sentinels = knownSentinels ?? SentinelSet(configuration, loop: loop, logger: logger)
+            let core = ConnectionCore(
+                configuration, role: role, sentinels: sentinels, loop: loop, logger: logger)
+            sentinels.add(core)
+            backend = .connection(core, sentinels)
+        case .single:
+            backend = .connection(
+                ConnectionCore(configuration, role: role, loop: loop, logger: logger), nil)
+        }
     }
 
-    deinit { loop.execute { [core] in core.close() } }
+    deinit { close() }
 
-    /// Another client for the same server on the same loop, for blocking commands.
+    /// Another client for the same servers on the same loop, for blocking commands. It shares what is known about a
+    /// cluster or sentinels.
     public func dedicated(clientName: String? = nil) -> RedisClient {
         var configuration = configuration
         if let clientName { configuration.clientName = clientName }
-        return RedisClient(configuration, role: .client, sentinels: sentinels, loop: loop, logger: logger)
+        return RedisClient(configuration, role: .client, like: self, loop: loop, logger: logger)
     }
 
-    /// The server's id of the present connection (`CLIENT ID`), or nil while there is none or the user may not ask.
-    public var connectionID: Int? { core.identity.withLock { $0?.id } }
+    /// Ends the blocking commands of another client of the same servers, as if their time were up. Does nothing when
+    /// it has no connection, or when the user may not ask for this (`CLIENT ID`, `CLIENT UNBLOCK`).
+    public func unblock(_ other: RedisClient) async {
+        let limit = Duration.seconds(1)
+        switch (backend, other.backend) {
+        case (.connection, .connection(let core, _)):
+            guard let id = core.identity.withLock({ $0?.id }) else { return }
+            _ = try? await send(RedisCommand("CLIENT", "UNBLOCK", id), timeout: limit)
+        case (.cluster(let router), .cluster(let theirs)):
+            for (node, id) in await theirs.connections {
+                await router.send(RedisCommand("CLIENT", "UNBLOCK", id), to: node, timeout: limit)
+            }
+        default: preconditionFailure("clients of other servers")
+        }
+    }
 
     /// Waits until there is a connection, the credentials are refused, or the time is up.
     public func connect(within timeout: Duration? = nil) async throws(RedisError) {
@@ -82,23 +114,31 @@ public final class RedisClient: Sendable {
         return replies
     }
 
-    /// Closes the connection for ever. Who still waits gets `closed`.
+    /// Closes the connections for ever. Who still waits gets `closed`.
     public func close() {
-        loop.execute { [core] in core.close() }
+        switch backend {
+        case .connection(let core, _): loop.execute { core.close() }
+        case .cluster(let router): loop.execute { router.assumeIsolated { $0.close() } }
+        }
     }
 
     private func perform(_ pipeline: RedisPipeline, timeout: Duration?) async throws(RedisError)
         -> RedisReplies?
     {
-        let request = Request(pipeline, timeout: timeout ?? configuration.commandTimeout)
-        let outcome = await withTaskCancellationHandler {
-            await withCheckedContinuation { (continuation: CheckedContinuation<Request.Outcome, Never>) in
-                request.reply = { continuation.resume(returning: $0) }
-                loop.execute { [core] in core.submit(request) }
+        let timeout = timeout ?? configuration.commandTimeout
+        switch backend {
+        case .cluster(let router): return try await router.send(pipeline, timeout: timeout)
+        case .connection(let core, _):
+            let request = Request(pipeline, timeout: timeout)
+            let outcome = await withTaskCancellationHandler {
+                await withCheckedContinuation { (continuation: CheckedContinuation<Request.Outcome, Never>) in
+                    request.reply = { continuation.resume(returning: $0) }
+                    loop.execute { core.submit(request) }
+                }
+            } onCancel: {
+                loop.execute { core.cancel(request) }
             }
-        } onCancel: {
-            loop.execute { [core] in core.cancel(request) }
+            return try outcome.get()
         }
-        return try outcome.get()
     }
 }

@@ -19,7 +19,7 @@ extension Consumer {
                 await reclaim()
                 nextReclaim = ContinuousClock.now + options.lease / 2
             }
-            if isDraining && !hasStoppedReading { await wakeReader() }
+            if isDraining && !hasStoppedReading { await wakeReaders() }
             // Until the reader has stopped: it may have been between two reads when it was woken.
             let next = min(nextRenewal, nextReclaim, nextPromotion)
             let longest = isDraining && !hasStoppedReading ? .milliseconds(20) : next - ContinuousClock.now

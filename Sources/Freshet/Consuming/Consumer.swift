@@ -14,6 +14,14 @@ actor Consumer {
         var claimedUntil: ContinuousClock.Instant
     }
 
+    /// A connection for reads that block, and the streams that are read through it.
+    struct Reader {
+        let client: RedisClient
+        let streams: [ReadStream]
+        /// Rings when a slot is free, and when draining begins.
+        let alarm: LoopAlarm
+    }
+
     nonisolated let loop: RedisEventLoop
     nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
 
@@ -26,12 +34,10 @@ actor Consumer {
     nonisolated let counters: SubscriptionCounters
     nonisolated let logger: Logger
     private nonisolated let start: StartPosition
-    /// For reads that block.
-    nonisolated let reader: RedisClient
     nonisolated let streams: [ReadStream]
+    /// One for all streams, or in a cluster, where partitions live on different nodes, one for each partition.
+    nonisolated let readers: [Reader]
     private nonisolated let draining = Atomic(false)
-    /// Rings when a slot is free, and when draining begins.
-    private nonisolated let readAlarm: LoopAlarm
     nonisolated let upkeepAlarm: LoopAlarm
 
     var held: [Entry.Place: Held] = [:]
@@ -63,8 +69,6 @@ actor Consumer {
         self.handlers = handlers
         self.counters = counters
         self.logger = logger
-        reader = broker.client.dedicated(clientName: "\(broker.namespace):\(group):\(name)")
-        readAlarm = LoopAlarm(on: loop)
         upkeepAlarm = LoopAlarm(on: loop)
         streams = (0..<topic.partitions).flatMap { partition in
             let keys = broker.keys(topic.name, partition)
@@ -73,6 +77,14 @@ actor Consumer {
                 ReadStream(key: keys.redelivery(group), partition: partition, isRedelivery: true),
             ]
         }
+        var shares = [streams]
+        if case .cluster = broker.client.configuration.servers {
+            shares = Dictionary(grouping: streams, by: \.partition).sorted { $0.key < $1.key }.map(\.value)
+        }
+        readers = shares.map { [loop] streams in
+            let client = broker.client.dedicated(clientName: "\(broker.namespace):\(group):\(name)")
+            return Reader(client: client, streams: streams, alarm: LoopAlarm(on: loop))
+        }
     }
 
     nonisolated var isDraining: Bool { draining.load(ordering: .relaxed) }
@@ -80,14 +92,14 @@ actor Consumer {
     /// No more reading from now on. Safe from any thread.
     nonisolated func beginDraining() {
         draining.store(true, ordering: .relaxed)
-        readAlarm.ring()
+        for reader in readers { reader.alarm.ring() }
         upkeepAlarm.ring()
     }
 
     // MARK: - Running
 
     func run() async throws(FreshetError) {
-        try await prepare()
+        try await prepare(waitingOn: readers[0].alarm)
         await withDiscardingTaskGroup { tasks in
             tasks.addTask { await self.read() }
             tasks.addTask { await self.keepUp() }
@@ -95,13 +107,13 @@ actor Consumer {
                 for entry in entries { tasks.addTask { await self.process(entry) } }
             }
         }
-        reader.close()
+        for reader in readers { reader.client.close() }
         await leave()
         if let failure { throw failure }
     }
 
     /// Makes the group, however long the server takes to come.
-    private func prepare() async throws(FreshetError) {
+    private func prepare(waitingOn alarm: LoopAlarm) async throws(FreshetError) {
         var pause = Duration.milliseconds(50)
         while !isDraining && !Task.isCancelled {
             do {
@@ -109,33 +121,40 @@ actor Consumer {
                 return
             } catch  where error.isRetryable {
                 logger.debug("cannot make the group yet", metadata: ["reason": "\(error)"])
-                await readAlarm.wait(for: pause)
+                await alarm.wait(for: pause)
                 pause = min(pause * 2, .seconds(2))
             }
         }
     }
 
     private func read() async {
-        do throws(FreshetError) { try await readUntilDraining() } catch { failure = error }
-        beginDraining()
+        await withDiscardingTaskGroup { tasks in
+            for reader in readers { tasks.addTask { await self.read(with: reader) } }
+        }
         isReading = false
         while let waiting = queue.popFirst() { waiting.resume(returning: false) }
         arrival?.resume()
         arrival = nil
     }
 
-    private func readUntilDraining() async throws(FreshetError) {
+    /// One reader's error ends them all.
+    private func read(with reader: Reader) async {
+        do throws(FreshetError) { try await readUntilDraining(reader) } catch { failure = error }
+        beginDraining()
+    }
+
+    private func readUntilDraining(_ reader: Reader) async throws(FreshetError) {
         var pause = Duration.milliseconds(20)
         var isFailing = false
         while !isDraining && !Task.isCancelled {
             let free = options.concurrency - held.count
             guard free > 0 else {
-                await readAlarm.wait(for: .seconds(1))
+                await reader.alarm.wait(for: .seconds(1))
                 continue
             }
             let readAt = ContinuousClock.now
             do throws(RedisError) {
-                let entries = try await readBatch(free)
+                let entries = try await readBatch(free, reader)
                 take(entries, readAt: readAt)
                 if isFailing { logger.notice("reading again") }
                 (isFailing, pause) = (false, .milliseconds(20))
@@ -148,12 +167,12 @@ actor Consumer {
                     logger.warning(
                         "the stream or group is gone, making it again from its start",
                         metadata: ["reason": "\(error)"])
-                    try await prepare()
+                    try await prepare(waitingOn: reader.alarm)
                 } else if !isFailing {
                     logger.warning("cannot read, trying again", metadata: ["reason": "\(error)"])
                     isFailing = true
                 }
-                await readAlarm.wait(for: pause)
+                await reader.alarm.wait(for: pause)
                 pause = min(pause * 2, .seconds(1))
             }
         }
@@ -161,18 +180,19 @@ actor Consumer {
 
     /// COUNT holds for each stream, so a read can bring more than there are slots when both streams are busy; the rest
     /// waits here, held and renewed, and the next read waits for it.
-    private func readBatch(_ free: Int) async throws(RedisError) -> [Entry] {
+    private func readBatch(_ free: Int, _ reader: Reader) async throws(RedisError) -> [Entry] {
         var command: [any RedisArgument] = ["XREADGROUP", "GROUP", group.rawValue, name.rawValue]
         command += ["COUNT", max(1, free / topic.partitions)]
         command += ["BLOCK", Int(max(1, options.block.inMilliseconds)), "STREAMS"]
-        command += streams.map(\.key)
-        command += streams.map { _ in ">" }
-        let reply = try await reader.send(
-            RedisCommand(arguments: command), timeout: options.block + reader.configuration.commandTimeout)
+        command += reader.streams.map(\.key)
+        command += reader.streams.map { _ in ">" }
+        let reply = try await reader.client.send(
+            RedisCommand(arguments: command),
+            timeout: options.block + reader.client.configuration.commandTimeout)
         guard let parts = reply.array else { return [] }
         return parts.flatMap { part -> [Entry] in
             guard let pair = part.array, pair.count == 2, let entries = pair[1].array,
-                let stream = streams.first(where: { $0.key == pair[0].string })
+                let stream = reader.streams.first(where: { $0.key == pair[0].string })
             else { return [] }
             return Entry.list(entries, in: stream)
         }
@@ -225,17 +245,20 @@ actor Consumer {
     /// An entry is not held any more.
     func forget(_ place: Entry.Place) {
         held[place] = nil
-        if isReading { readAlarm.ring() } else if isFinished { upkeepAlarm.ring() }
+        if isReading {
+            for reader in readers { reader.alarm.ring() }
+        } else if isFinished {
+            upkeepAlarm.ring()
+        }
     }
 
     /// Nothing is read any more and nothing is held.
     var isFinished: Bool { !isReading && held.isEmpty }
 
-    /// Wakes the reader from its blocking read, so that a shutdown does not wait for it. An ACL may forbid it; then the
-    /// read ends by itself after `block`.
-    func wakeReader() async {
-        guard isReading, let id = reader.connectionID else { return }
-        _ = try? await broker.client.send(RedisCommand("CLIENT", "UNBLOCK", id), timeout: .seconds(1))
+    /// Wakes the readers from their blocking reads, so that a shutdown does not wait for them. An ACL may forbid it; then
+    /// a read ends by itself after `block`.
+    func wakeReaders() async {
+        for reader in readers where isReading { await broker.client.unblock(reader.client) }
     }
 
     /// Whether the reader has stopped reading.

@@ -1,3 +1,5 @@
+internal import Hiredis
+
 /// A named log of events, cut into partitions.
 ///
 ///     extension Topic { static let orders = Topic("orders") }
@@ -16,7 +18,7 @@ public struct Topic: Sendable, Hashable {
 
     /// The partition of a key: CRC-16/XMODEM, as Redis Cluster has it, modulo the number of partitions.
     public func partition(ofKey key: String) -> Int {
-        partitions == 1 ? 0 : Int(CRC16.xmodem(key.utf8)) % partitions
+        partitions == 1 ? 0 : Int(HashSlot.crc16(key.utf8)) % partitions
     }
 }
 
@@ -28,15 +30,4 @@ public struct TopicName: Identifier {
     public static let noun = "topic"
     /// The text as it is.
     public init(unchecked rawValue: String) { self.rawValue = rawValue }
-}
-
-enum CRC16 {
-    static func xmodem(_ bytes: some Sequence<UInt8>) -> UInt16 {
-        var crc: UInt16 = 0
-        for byte in bytes {
-            crc ^= UInt16(byte) << 8
-            for _ in 0..<8 { crc = crc & 0x8000 != 0 ? crc << 1 ^ 0x1021 : crc << 1 }
-        }
-        return crc
-    }
 }

@@ -11,6 +11,18 @@ public struct RedisPipeline: Sendable {
     /// An empty pipeline.
     public init() {}
 
+    /// Whole commands that were written before.
+    init(bytes: [UInt8], count: Int) {
+        self.bytes = bytes
+        self.count = count
+    }
+
+    /// Appends all commands of another pipeline.
+    public mutating func append(_ other: RedisPipeline) {
+        bytes.append(contentsOf: other.bytes)
+        count += other.count
+    }
+
     /// Makes room for so many bytes of commands.
     public mutating func reserveCapacity(_ byteCount: Int) { bytes.reserveCapacity(byteCount) }
 

@@ -60,6 +60,17 @@ public struct RedisReplies: Sendable, Sequence {
     /// How many there are.
     public let count: Int
 
+    init(storage: ReplyStorage, first: Int, count: Int) {
+        self.storage = storage
+        self.first = first
+        self.count = count
+    }
+
+    /// Copies of these replies, as if they had come together.
+    init(joining replies: [RedisReply]) {
+        self.init(storage: .joining(replies), first: 0, count: replies.count)
+    }
+
     /// The reply at this position, from 0. A position past the end is a programmer's error.
     public subscript(position: Int) -> RedisReply {
         precondition(position >= 0 && position < count, "reply \(position) of \(count)")

@@ -30,6 +30,58 @@ struct ReplyStorage: @unchecked Sendable {
         return ReplyStorage(buffer: buffer)
     }
 
+    /// One storage with copies of these replies, one behind the other.
+    static func joining(_ replies: [RedisReply]) -> ReplyStorage {
+        let parts = replies.map { (storage: $0.storage, extent: $0.storage.extent(of: $0.index)) }
+        let nodeCount = parts.reduce(0) { $0 + $1.extent.nodes.count }
+        let byteCount = parts.reduce(0) { $0 + $1.extent.bytes.count }
+        let buffer = ManagedBuffer<ReplyHeader, UInt64>.create(
+            minimumCapacity: nodeCount * wordsPerNode + (byteCount + 7) / 8
+        ) { _ in
+            ReplyHeader(nodeCount: nodeCount, byteCount: byteCount)
+        }
+        unsafe buffer.withUnsafeMutablePointerToElements { words in
+            let nodes = unsafe UnsafeMutableRawPointer(words).assumingMemoryBound(to: fch_node.self)
+            let bytes = unsafe UnsafeMutableRawPointer(nodes + nodeCount)
+            var (nodeAt, byteAt) = (0, 0)
+            for (storage, extent) in parts {
+                for index in extent.nodes {
+                    var node = storage.node(at: index)
+                    switch Int(node.kind) {
+                    case FCH_ARRAY: node.value += Int64(nodeAt - extent.nodes.lowerBound)
+                    case FCH_STRING, FCH_STATUS, FCH_ERROR:
+                        node.value += Int64(byteAt - extent.bytes.lowerBound)
+                    default: break
+                    }
+                    unsafe (nodes + nodeAt + index - extent.nodes.lowerBound).initialize(to: node)
+                }
+                unsafe storage.withBytes(extent.bytes) { (source: UnsafeRawBufferPointer) in
+                    guard let base = source.baseAddress, source.count > 0 else { return }
+                    unsafe (bytes + byteAt).copyMemory(from: base, byteCount: source.count)
+                }
+                nodeAt += extent.nodes.count
+                byteAt += extent.bytes.count
+            }
+        }
+        return ReplyStorage(buffer: buffer)
+    }
+
+    /// Where a reply stands with all it holds: depth first, so both are without gaps.
+    private func extent(of index: Int) -> (nodes: Range<Int>, bytes: Range<Int>) {
+        let nodes = index..<next(after: index)
+        var bytes: Range<Int>?
+        for index in nodes {
+            let node = node(at: index)
+            switch Int(node.kind) {
+            case FCH_STRING, FCH_STATUS, FCH_ERROR:
+                let end = Int(node.value) + Int(node.count)
+                bytes = (bytes?.lowerBound ?? Int(node.value))..<end
+            default: break
+            }
+        }
+        return (nodes, bytes ?? 0..<0)
+    }
+
     func node(at index: Int) -> fch_node {
         precondition(index >= 0 && index < buffer.header.nodeCount, "a node outside its reply")
         return unsafe buffer.withUnsafeMutablePointerToElements { words in
