@@ -122,6 +122,18 @@ public final class RedisClient: Sendable {
         }
     }
 
+    /// What is under way on the connection, and how many requests wait for room. For tests.
+    var inFlight: (commands: Int, bytes: Int, waiting: Int) {
+        get async {
+            guard case .connection(let core, _) = backend else { return (0, 0, 0) }
+            return await withCheckedContinuation { continuation in
+                loop.execute {
+                    continuation.resume(returning: (core.queue.commands, core.queue.bytes, core.waiting.count))
+                }
+            }
+        }
+    }
+
     private func perform(_ pipeline: RedisPipeline, timeout: Duration?) async throws(RedisError)
         -> RedisReplies?
     {

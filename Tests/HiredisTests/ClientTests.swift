@@ -167,33 +167,6 @@ import Testing
             #expect(error?.code == .closed)
         }
     }
-
-    @Test func `each of 1,000 commands in flight gets its outcome when the server is killed`() async throws {
-        try await withServer { server, client in
-            try await client.connect()
-            let started = ContinuousClock.now
-            let (done, ambiguous) = try await withThrowingTaskGroup(of: (Int, Int).self) { group in
-                for _ in 0..<1000 {
-                    group.addTask {
-                        do throws(RedisError) {
-                            try await client.send(RedisCommand("INCR", "n"), timeout: .seconds(5))
-                            return (1, 0)
-                        } catch {
-                            #expect(error.mayHaveRun || error.code == .connectionFailed)
-                            return (0, error.mayHaveRun ? 1 : 0)
-                        }
-                    }
-                }
-                group.addTask {
-                    await server.kill(); try await server.start(); return (0, 0)
-                }
-                return try await group.reduce((0, 0)) { ($0.0 + $1.0, $0.1 + $1.1) }
-            }
-            #expect(ContinuousClock.now - started < .seconds(20))
-            let held = try await client.send(RedisCommand("GET", "n")).integer ?? 0
-            #expect(held >= 0 && held <= done + ambiguous)
-        }
-    }
 }
 
 /// Clients that wait in a blocking command, by the server's own count.
