@@ -6,7 +6,7 @@ RELEASE := --scratch-path .build-release -c release
 BIN = $(shell swift build $(RELEASE) --show-bin-path)
 DEMO := Sources/Shop/DemoData/cdnow-sample-orders.csv
 DATA ?= shop-data
-PACKAGES := libhiredis-dev libsqlite3-dev libssl-dev redis-server
+PACKAGES := libhiredis-dev libsqlite3-dev libssl-dev openssl iptables redis-server
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .PHONY: help setup build release run test lint format clean

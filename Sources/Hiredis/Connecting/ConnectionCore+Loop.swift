@@ -55,7 +55,12 @@ extension ConnectionCore {
 
     func tick(at now: Nanoseconds) {
         if attemptDeadline <= now {
-            attemptFailed(failed("no answer within \(configuration.connectTimeout)"))
+            var reason = "no answer within \(configuration.connectTimeout)"
+            if case .securing = state {
+                reason = "no answer to the TLS handshake within \(configuration.connectTimeout); a server without TLS "
+                reason += "needs a redis:// URL"
+            }
+            attemptFailed(failed(reason))
         } else if addressDeadline <= now, case .connecting(let link, let route) = state {
             tryNext(after: link, route, failed("no answer"))
         }

@@ -103,7 +103,7 @@ public final class LocalRedisServer: Sendable {
 
     private var running: ChildProcess? { process.withLock { $0?.ending == nil ? $0 : nil } }
 
-    private static var binary: String? {
+    static var binary: String? {
         let environment = ProcessInfo.processInfo.environment
         if let path = environment["REDIS_SERVER"] { return path }
         let folders = (environment["PATH"] ?? "").split(separator: ":") + ["/usr/bin", "/usr/local/bin"]

@@ -1,0 +1,140 @@
+internal import FoundationEssentials
+internal import Hiredis
+
+/// A real Redis Cluster of one's own: primaries with one replica each. Node i is a primary at first, and node
+/// `primaries + i` its replica.
+public final class LocalRedisCluster: LocalRedisNodes, @unchecked Sendable {
+    /// How many primaries there are.
+    public let primaries: Int
+    /// After how long a silent node is taken for dead.
+    public let nodeTimeout: Duration
+    private let options: [String]
+
+    /// Describes a cluster; `start` starts it.
+    public init(primaries: Int = 3, nodeTimeout: Duration = .seconds(2), options: [String] = []) {
+        self.primaries = primaries
+        self.nodeTimeout = nodeTimeout
+        self.options = options
+        super.init(count: primaries * 2)
+    }
+
+    /// A URL for a client that knows clusters.
+    public var url: String { "redis+cluster://\(addresses.map(\.description).joined(separator: ","))" }
+
+    override func arguments(of node: Int) -> [String] {
+        let milliseconds = nodeTimeout.components.seconds * 1000
+        return [
+            "--bind", hosts[node], "--bind-source-addr", hosts[node], "--port", "\(port)", "--protected-mode",
+            "no", "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout",
+            "\(milliseconds)", "--save", "", "--appendonly", "no", "--dir", folder(of: node), "--daemonize",
+            "no", "--repl-diskless-sync-delay", "0",
+        ] + options
+    }
+
+    /// Starts the nodes and makes them one cluster; takes about 3 s.
+    public func start() async throws {
+        for node in addresses.indices { try launch(node) }
+        for node in addresses.indices { try await awaitAnswer(node) }
+        for node in 0..<primaries {
+            let (first, last) = (slots(of: node).lowerBound, slots(of: node).upperBound - 1)
+            try await send(RedisCommand("CLUSTER", "ADDSLOTSRANGE", first, last), to: node)
+            try await send(RedisCommand("CLUSTER", "SET-CONFIG-EPOCH", node + 1), to: node)
+        }
+        for node in addresses.indices.dropFirst() {
+            try await send(RedisCommand("CLUSTER", "MEET", hosts[node], port), to: 0)
+        }
+        for node in addresses.indices {
+            try await waitFor("node \(node) knows all") {
+                try await self.state(of: node)["cluster_known_nodes"] == "\(self.addresses.count)"
+            }
+        }
+        for node in primaries..<addresses.count {
+            let id = try await identifier(of: node - primaries)
+            try await waitFor("node \(node) follows its primary") {
+                (try? await self.send(RedisCommand("CLUSTER", "REPLICATE", id), to: node)) != nil
+            }
+        }
+        try await awaitHealth()
+    }
+
+    /// Waits until every node that answers sees the whole cluster working, with a replica at each primary.
+    public func awaitHealth() async throws {
+        for node in addresses.indices {
+            try await waitFor("the cluster works, says node \(node)") {
+                guard try await self.state(of: node)["cluster_state"] == "ok" else { return false }
+                let replication = try await self.information("replication", of: node)
+                return replication["role"] == "master"
+                    ? replication["slave0"]?.contains("state=online") == true
+                    : replication["master_link_status"] == "up"
+            }
+        }
+    }
+
+    /// The slots that a primary has at first.
+    public func slots(of primary: Int) -> Range<Int> {
+        let share = HashSlot.count / primaries
+        return primary * share..<(primary == primaries - 1 ? HashSlot.count : (primary + 1) * share)
+    }
+
+    /// The node that had this key's slot at first.
+    public func firstPrimary(of key: String) -> Int {
+        (0..<primaries).first { slots(of: $0).contains(HashSlot.of(key)) } ?? 0
+    }
+
+    /// A node's `CLUSTER INFO`.
+    public func state(of node: Int) async throws -> [String: String] {
+        Self.fields(try await send(RedisCommand("CLUSTER", "INFO"), to: node).string ?? "")
+    }
+
+    /// Whether a node says that it is a primary.
+    public func isPrimary(_ node: Int) async throws -> Bool {
+        try await send(RedisCommand("ROLE"), to: node).array?[0].string == "master"
+    }
+
+    /// A node's id.
+    public func identifier(of node: Int) async throws -> String {
+        try await send(RedisCommand("CLUSTER", "MYID"), to: node).string ?? ""
+    }
+
+    /// Announces that a slot moves: the source sends who asks for keys it has no more on to the target (ASK).
+    public func beginMove(ofSlot slot: Int, from source: Int, to target: Int) async throws {
+        let (from, to) = (try await identifier(of: source), try await identifier(of: target))
+        try await send(RedisCommand("CLUSTER", "SETSLOT", slot, "IMPORTING", from), to: target)
+        try await send(RedisCommand("CLUSTER", "SETSLOT", slot, "MIGRATING", to), to: source)
+    }
+
+    /// Moves at most so many keys of the slot; returns how many were moved.
+    @discardableResult
+    public func moveKeys(ofSlot slot: Int, from source: Int, to target: Int, count: Int = 100) async throws -> Int {
+        let keys = try await send(RedisCommand("CLUSTER", "GETKEYSINSLOT", slot, count), to: source).array
+        let names = keys?.compactMap(\.string) ?? []
+        guard !names.isEmpty else { return 0 }
+        let head: [any RedisArgument] = ["MIGRATE", hosts[target], port, "", 0, 5000, "KEYS"]
+        try await send(RedisCommand(arguments: head + names), to: source)
+        return names.count
+    }
+
+    /// Gives the slot to the target for good.
+    public func endMove(ofSlot slot: Int, to target: Int) async throws {
+        let id = try await identifier(of: target)
+        for node in [target] + addresses.indices.filter({ $0 != target }) {
+            // Replicas refuse, and learn it from their primaries.
+            _ = try? await send(RedisCommand("CLUSTER", "SETSLOT", slot, "NODE", id), to: node)
+        }
+    }
+}
+
+/// Runs the body with a cluster of its own, which is stopped at the end in any case.
+public func withRedisCluster<R>(
+    _ cluster: LocalRedisCluster = LocalRedisCluster(), _ body: (LocalRedisCluster) async throws -> R
+) async throws -> R {
+    do {
+        try await cluster.start()
+        let result = try await body(cluster)
+        await cluster.stop()
+        return result
+    } catch {
+        await cluster.stop()
+        throw error
+    }
+}
