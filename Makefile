@@ -6,15 +6,17 @@ RELEASE := --scratch-path .build-release -c release
 BIN = $(shell swift build $(RELEASE) --show-bin-path)
 DEMO := Sources/Shop/DemoData/cdnow-sample-orders.csv
 DATA ?= shop-data
+# Options for `bench client`: make bench BENCH="--rounds 3 --format json"
+BENCH ?=
 PACKAGES := libhiredis-dev libsqlite3-dev libssl-dev openssl iptables redis-server
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup build release run test lint format clean
+.PHONY: help setup build release run bench test lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## Install what is missing: hiredis, SQLite, OpenSSL, redis-server
+setup: ## Install what is missing: hiredis, SQLite, OpenSSL, redis-server, iptables (for the tests)
 	@missing=""; for p in $(PACKAGES); do \
 	  dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ]; then \
@@ -36,6 +38,11 @@ release: setup ## Build everything for use
 run: release ## Run the shop on the demo data to the end and print the summary
 	@rm -rf $(DATA)
 	@$(BIN)/shop up --orders $(DEMO) --data $(DATA) --exit-when-settled
+
+bench: setup ## Measure the client beside plain C on hiredis
+	swift build $(RELEASE) --product floor-bench
+	swift build $(RELEASE) --product bench
+	@$(BIN)/bench client $(BENCH)
 
 test: setup ## Run all tests (they start their own servers)
 	swift build --build-tests

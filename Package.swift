@@ -47,6 +47,8 @@ let package = Package(
         .executable(name: "replay", targets: ["Replay"]),
         .executable(name: "freshet", targets: ["FreshetCLI"]),
         .executable(name: "shop", targets: ["Shop"]),
+        .executable(name: "bench", targets: ["Bench"]),
+        .executable(name: "floor-bench", targets: ["FloorBench"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-log.git", from: "1.14.0"),
@@ -88,6 +90,12 @@ let package = Package(
             ],
             // Given by path: a resource would need Foundation's Bundle to be found again.
             exclude: ["DemoData"]),
+        executable("Bench", ["Hiredis", "FreshetTesting", arguments, signals]),
+        // What the client is measured against: the usual C program on plain hiredis.
+        .executableTarget(
+            name: "FloorBench", dependencies: ["CHiredis"],
+            cSettings: [.enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error)],
+            linkerSettings: [.linkedLibrary("hiredis")]),
         tests("HiredisTests", ["Hiredis", "FreshetTesting"]),
         tests("FreshetTests", ["Freshet", "Hiredis", "FreshetTesting", lifecycle, logging]),
         tests("FreshetInspectingTests", ["Freshet", "Hiredis", "FreshetTesting", lifecycle, logging]),

@@ -1,0 +1,20 @@
+internal import ArgumentParser
+
+/// What the client costs, beside the same work done in C on plain hiredis.
+@main
+struct BenchTool: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bench",
+        abstract: "Measures the client beside plain C on hiredis, on a redis-server of its own.",
+        discussion: """
+            Examples:
+              bench client
+              bench client --work publish-256 read-ack-256 --rounds 11 --format json
+              bench memory
+
+            Every measurement is a process of its own (this program again, or floor-bench beside it), which connects, warms \
+            up, and counts only then. Exit codes: 0 done, 1 failed, 64 usage, 130 interrupted.
+            """,
+        subcommands: [ClientCommand.self, MemoryCommand.self, MeasureCommand.self],
+        defaultSubcommand: ClientCommand.self)
+}

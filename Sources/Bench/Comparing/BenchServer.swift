@@ -1,0 +1,47 @@
+internal import FoundationEssentials
+internal import FreshetTesting
+internal import Hiredis
+
+/// The private redis-server that all measurements use, and what stands in it when one begins.
+struct BenchServer: Sendable {
+    let local: LocalRedisServer
+    let client: RedisClient
+    static let stream = "bench:events"
+    static let group = "bench"
+
+    /// The server for clients without TLS.
+    var url: String { local.url }
+    /// The server's address for the C program.
+    var address: String { local.socketPath }
+    /// The server through TLS. To fill the TLS rows, give the server a certificate and a TLS port and return the URL.
+    var tlsURL: String? { nil }
+
+    /// Whether the client can be told to use TLS at all.
+    static var clientSpeaksTLS: Bool { (try? RedisConfiguration(url: "rediss://localhost")) != nil }
+
+    /// Removes what the last measurement left and makes what this one needs: nothing to publish, all entries and the
+    /// group to read.
+    func prepare(_ work: Work, entries: Int) async throws {
+        try await client.send(RedisCommand("DEL", Self.stream), timeout: .seconds(60))
+        switch work {
+        case .publish, .publishFromTasks: return
+        case .latency: break
+        case .readAcknowledge: try await fill(entries)
+        }
+        try await client.send(RedisCommand("XGROUP", "CREATE", Self.stream, Self.group, "0", "MKSTREAM"))
+    }
+
+    private func fill(_ entries: Int) async throws {
+        try await WorkTask(client: client, stream: Self.stream, group: Self.group, warmUp: 0, events: 0)
+            .publish((entries + 255) / 256 * 256, inBatchesOf: 256)
+    }
+}
+
+/// Runs the body with a server that is stopped at the end in any case.
+func withBenchServer<R>(_ body: (BenchServer) async throws -> R) async throws -> R {
+    try await withRedisServer { local in
+        let client = RedisClient(try RedisConfiguration(url: local.url))
+        defer { client.close() }
+        return try await body(BenchServer(local: local, client: client))
+    }
+}

@@ -1,0 +1,51 @@
+internal import FreshetTesting
+
+/// Measures both sides in turn, round after round, and takes the medians.
+struct Comparison: Sendable {
+    let server: BenchServer
+    let rounds: Int
+    /// Events in each measurement, or nil for each row's own number.
+    let events: Int?
+
+    func run(_ rows: [Row]) async throws -> ComparisonReport {
+        var results: [ComparisonReport.Line] = []
+        var skipped: [Row] = []
+        let progress = Progress()
+        for row in rows {
+            guard let (subject, other) = try opponents(in: row) else {
+                skipped.append(row)
+                continue
+            }
+            var samples: [Sample] = []
+            var otherSamples: [Sample] = []
+            let events = events ?? row.defaultEvents
+            // In turn, so that what slows the machine down for a while slows both.
+            for round in 1...rounds {
+                progress.show("\(row.rawValue), round \(round) of \(rounds), \(subject.name)")
+                samples.append(try await subject.measure(row.work, events: events, on: server))
+                progress.show("\(row.rawValue), round \(round) of \(rounds), \(other.name)")
+                otherSamples.append(try await other.measure(row.otherWork, events: events, on: server))
+            }
+            results.append(.init(row, Figures(medianOf: samples), Figures(medianOf: otherSamples)))
+        }
+        progress.clear()
+        if !skipped.isEmpty {
+            let names = skipped.map(\.rawValue).joined(separator: ", ")
+            let reason =
+                BenchServer.clientSpeaksTLS
+                ? "there is no server with TLS to measure on" : "this client does not speak TLS (rediss://)"
+            StandardErrorLine.write("bench: left out \(names): \(reason)")
+        }
+        return ComparisonReport(rows: results)
+    }
+
+    /// Nil when the row cannot be measured.
+    private func opponents(in row: Row) throws -> (Subject, Subject)? {
+        guard row.usesTLS else { return (try .swift(url: server.url), try .c(address: server.address)) }
+        guard BenchServer.clientSpeaksTLS, let tlsURL = server.tlsURL else { return nil }
+        return (
+            try .swift(url: tlsURL, named: "Swift with TLS"),
+            try .swift(url: server.url, named: "Swift without TLS")
+        )
+    }
+}

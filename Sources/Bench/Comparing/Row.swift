@@ -1,0 +1,47 @@
+internal import ArgumentParser
+
+/// One row of the comparison: work that the client does, and what it is held against.
+enum Row: String, CaseIterable, Sendable, ExpressibleByArgument {
+    case publish1 = "publish-1"
+    case publish16 = "publish-16"
+    case publish256 = "publish-256"
+    case publishTasks256 = "publish-tasks-256"
+    case readAcknowledge1 = "read-ack-1"
+    case readAcknowledge16 = "read-ack-16"
+    case readAcknowledge256 = "read-ack-256"
+    case latency1000 = "latency-1000"
+    case tlsPublish256 = "tls-publish-256"
+    case tlsReadAcknowledge256 = "tls-read-ack-256"
+
+    /// What the client does.
+    var work: Work {
+        switch self {
+        case .publish1: .publish(batch: 1)
+        case .publish16: .publish(batch: 16)
+        case .publish256, .tlsPublish256: .publish(batch: 256)
+        case .publishTasks256: .publishFromTasks(256)
+        case .readAcknowledge1: .readAcknowledge(batch: 1)
+        case .readAcknowledge16: .readAcknowledge(batch: 16)
+        case .readAcknowledge256, .tlsReadAcknowledge256: .readAcknowledge(batch: 256)
+        case .latency1000: .latency(rate: 1000)
+        }
+    }
+
+    /// What the other side does: C has no tasks, so 256 in flight are one pipeline of 256 there.
+    var otherWork: Work {
+        if case .publishFromTasks(let tasks) = work { .publish(batch: tasks) } else { work }
+    }
+
+    /// Whether the client goes through TLS, and the other side is the client without.
+    var usesTLS: Bool { self == .tlsPublish256 || self == .tlsReadAcknowledge256 }
+
+    /// About a second's work, so that seven rounds of all rows last some minutes.
+    var defaultEvents: Int {
+        switch work {
+        case .publish(1), .readAcknowledge(1): 20_000
+        case .publish(16), .readAcknowledge(16): 100_000
+        case .publish, .publishFromTasks, .readAcknowledge: 256_000
+        case .latency: 3_000
+        }
+    }
+}

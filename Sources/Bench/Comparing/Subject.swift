@@ -1,0 +1,63 @@
+internal import FoundationEssentials
+internal import FreshetTesting
+internal import Glibc
+
+/// Who is measured: a program, started anew for each measurement.
+struct Subject: Sendable {
+    /// For progress and errors.
+    let name: String
+    private let program: String
+    private let arguments: @Sendable (Work, _ warmUp: Int, _ events: Int) -> [String]
+
+    /// This client, in this program.
+    static func swift(url: String, named name: String = "Swift") throws -> Subject {
+        Subject(name: name, program: try Self.program("bench")) { work, warmUp, events in
+            [
+                "measure", "--url", url, "--work", work.name, "--warm-up", "\(warmUp)",
+                "--events", "\(events)", "--stream", BenchServer.stream, "--group", BenchServer.group,
+            ]
+        }
+    }
+
+    /// Plain hiredis, in C.
+    static func c(address: String) throws -> Subject {
+        Subject(name: "C", program: try Self.program("floor-bench")) { work, warmUp, events in
+            [address, work.name, "\(warmUp)", "\(events)", BenchServer.stream, BenchServer.group]
+        }
+    }
+
+    /// One measurement in a process of its own, after the server was prepared for it.
+    func measure(_ work: Work, events: Int, on server: BenchServer) async throws -> Sample {
+        let events = Self.rounded(events, to: work.unit)
+        let warmUp = Self.rounded(events / 10, to: work.unit)
+        try await server.prepare(work, entries: warmUp + events)
+        let output = "\(server.local.folder)/measurement"
+        try? FileManager.default.removeItem(atPath: output)
+        let child = try ChildProcess(
+            program, arguments(work, warmUp, events), output: .file(output), errors: .inherited)
+        let ending = await withTaskCancellationHandler {
+            await child.wait()
+        } onCancel: {
+            child.signal(SIGKILL)
+        }
+        try Task.checkCancellation()
+        guard ending == .exited(0) else { throw BenchError("\(work.name) in \(name): \(ending)") }
+        return try JSONDecoder().decode(Sample.self, from: try Data(contentsOf: URL(filePath: output)))
+    }
+
+    private static func rounded(_ events: Int, to unit: Int) -> Int {
+        max(1, (events + unit - 1) / unit) * unit
+    }
+
+    /// Both programs stand side by side.
+    private static func program(_ name: String) throws -> String {
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let length = unsafe readlink("/proc/self/exe", &buffer, buffer.count)
+        let own = String(decoding: buffer.prefix(max(0, length)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let path = String(own.prefix(upTo: own.lastIndex(of: "/") ?? own.startIndex) + "/\(name)")
+        guard FileManager.default.isExecutableFile(atPath: path) else {
+            throw BenchError("'\(path)' is not there: build it too (make bench)")
+        }
+        return path
+    }
+}

@@ -1,0 +1,28 @@
+internal import ArgumentParser
+internal import Hiredis
+
+/// `bench measure`: one measurement, in the process that the orchestrator started for it. Prints one line of JSON.
+struct MeasureCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "measure", abstract: "One measurement.", shouldDisplay: false)
+
+    @Option var url: String
+    @Option var work: Work
+    @Option var warmUp: Int
+    @Option var events: Int
+    @Option var stream: String
+    @Option var group: String
+
+    func run() async throws {
+        let client = RedisClient(try RedisConfiguration(url: url))
+        defer { client.close() }
+        try await client.connect()
+        let task = WorkTask(client: client, stream: stream, group: group, warmUp: warmUp, events: events)
+        // As a consumer runs: on the client's loop, so that nothing hops between threads.
+        let sample = try await Task(executorPreference: client.loop) {
+            precondition(client.loop.isCurrent, "the work runs on the client's loop")
+            return try await task.run(work)
+        }.value
+        print(try sample.json())
+    }
+}
