@@ -128,7 +128,8 @@ public final class RedisClient: Sendable {
             guard case .connection(let core, _) = backend else { return (0, 0, 0) }
             return await withCheckedContinuation { continuation in
                 loop.execute {
-                    continuation.resume(returning: (core.queue.commands, core.queue.bytes, core.waiting.count))
+                    continuation.resume(
+                        returning: (core.queue.commands, core.queue.bytes, core.waiting.count))
                 }
             }
         }

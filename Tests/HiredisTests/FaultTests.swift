@@ -14,7 +14,9 @@ import Testing
         var ended = ContinuousClock.now
     }
 
-    @Test func `each of 1,000 senders learns its own outcome within a second of the server's death`() async throws {
+    @Test func `each of 1,000 senders learns its own outcome within a second of the server's death`()
+        async throws
+    {
         let server = LocalRedisServer(appendOnly: true, options: ["--appendfsync", "always"])
         try await withRedisServer(server) { server in
             let client = RedisClient(try RedisConfiguration(url: server.url))
@@ -26,11 +28,14 @@ import Testing
                         var tally = Tally()
                         do throws(RedisError) {
                             while true {
-                                try await client.send(RedisCommand("INCR", "n\(number)"), timeout: .seconds(20))
+                                try await client.send(
+                                    RedisCommand("INCR", "n\(number)"), timeout: .seconds(20))
                                 tally.done += 1
                             }
                         } catch {
-                            #expect(error.code == .connectionLost && error.mayHaveRun && error.remedy == .mayHaveRun)
+                            #expect(
+                                error.code == .connectionLost && error.mayHaveRun
+                                    && error.remedy == .mayHaveRun)
                             tally.ambiguous += 1
                         }
                         tally.ended = .now
@@ -59,7 +64,9 @@ import Testing
                 surplus += held - tally.done
             }
             let done = tallies.values.reduce(0) { $0 + $1.done }
-            print("\(done) done, 1000 ambiguous, \(surplus) of them had run; the last sender learned after \(slowest)")
+            print(
+                "\(done) done, 1000 ambiguous, \(surplus) of them had run; the last sender learned after \(slowest)"
+            )
         }
     }
 
@@ -72,7 +79,8 @@ import Testing
                 for number in 0..<200 {
                     group.addTask {
                         let error = await #expect(throws: RedisError.self) {
-                            try await client.send(RedisCommand("ECHO", "late\(number)"), timeout: .milliseconds(300))
+                            try await client.send(
+                                RedisCommand("ECHO", "late\(number)"), timeout: .milliseconds(300))
                         }
                         #expect(error?.code == .timedOut && error?.mayHaveRun == true)
                     }
@@ -82,7 +90,8 @@ import Testing
             #expect(waited >= .milliseconds(300) && waited < .seconds(2), "\(waited)")
             server.resume()
             for number in 0..<200 {
-                #expect(try await client.send(RedisCommand("ECHO", "next\(number)")).string == "next\(number)")
+                #expect(
+                    try await client.send(RedisCommand("ECHO", "next\(number)")).string == "next\(number)")
             }
         }
     }
@@ -120,7 +129,9 @@ import Testing
             server.pause()
             let payload = [UInt8](repeating: 7, count: 4096)
             try await withThrowingTaskGroup(of: Void.self) { group in
-                for _ in 0..<1000 { group.addTask { try await client.send(RedisCommand("RPUSH", "l", payload)) } }
+                for _ in 0..<1000 {
+                    group.addTask { try await client.send(RedisCommand("RPUSH", "l", payload)) }
+                }
                 try await eventually("all have asked") { await client.inFlight.waiting > 900 }
                 let (commands, bytes, waiting) = await client.inFlight
                 #expect(commands <= 15 && commands > 0 && bytes <= 64 * 1024 && commands + waiting == 1000)

@@ -52,7 +52,9 @@ import Testing
     @Test func `an unknown authority is refused`() async throws {
         try await withTLS { url, certificates, _ in
             let error = try await refusal("\(url)?tls-ca=\(certificates.strangersAuthority)")
-            #expect(error?.code == .tls && error?.message.contains("self-signed certificate in certificate chain") == true)
+            #expect(
+                error?.code == .tls
+                    && error?.message.contains("self-signed certificate in certificate chain") == true)
             let system = try await refusal(url)
             #expect(system?.code == .tls, "the system's authorities do not know it either")
             let insecure = RedisClient(try RedisConfiguration(url: "\(url)?tls-insecure=true"))
@@ -86,7 +88,8 @@ import Testing
     @Test func `TLS on one side only is named`() async throws {
         let port = freePort()
         try await withRedisServer(LocalRedisServer(port: port)) { _ in
-            let error = try await refusal("rediss://127.0.0.1:\(port)?connect-timeout=0.5", within: .seconds(1))
+            let error = try await refusal(
+                "rediss://127.0.0.1:\(port)?connect-timeout=0.5", within: .seconds(1))
             #expect(error?.message.contains("a server without TLS") == true, "\(error?.message ?? "")")
         }
         try await withTLS { url, _, _ in
@@ -95,7 +98,9 @@ import Testing
         }
     }
 
-    @Test func `a server that asks for a certificate gets it, or the error says that it is missing`() async throws {
+    @Test func `a server that asks for a certificate gets it, or the error says that it is missing`()
+        async throws
+    {
         let users = ["--user", "worker", "on", ">s3cret", "~app:*", "+@all", "--user", "default", "off"]
         try await withTLS(asksForCertificate: true, options: users) { url, certificates, _ in
             let error = try await refusal("\(url)?tls-ca=\(certificates.authority)")
@@ -116,12 +121,15 @@ import Testing
     @Test func `files that cannot be used are named`() async throws {
         try await withTLS { url, certificates, _ in
             let missing = try await refusal("\(url)?tls-ca=/nowhere/ca.pem")
-            #expect(missing?.code == .invalidConfiguration && missing?.message.contains("/nowhere/ca.pem") == true)
+            #expect(
+                missing?.code == .invalidConfiguration && missing?.message.contains("/nowhere/ca.pem") == true
+            )
             let half = try await refusal("\(url)?tls-cert=\(certificates.client.certificate)")
             #expect(half?.code == .invalidConfiguration)
             let (server, client) = (certificates.server, certificates.client)
             let crossed = try await refusal(
-                "\(url)?tls-ca=\(certificates.authority)&tls-cert=\(client.certificate)&tls-key=\(server.key)")
+                "\(url)?tls-ca=\(certificates.authority)&tls-cert=\(client.certificate)&tls-key=\(server.key)"
+            )
             #expect(crossed?.code == .invalidConfiguration && crossed?.message.contains("key") == true)
         }
     }

@@ -84,6 +84,24 @@ import Testing
         #expect(pipeline.bytes == expected)
     }
 
+    @Test func `replies put together read as they did apart`() async throws {
+        try await withServer { _, client in
+            var pipeline = RedisPipeline()
+            pipeline.append("PING")
+            for number in 1...3 { pipeline.append("XADD", "s", "\(number)-0", "n", number, "m", "") }
+            pipeline.append("XGROUP", "CREATE", "s", "g", "0")
+            pipeline.append("XREADGROUP", "GROUP", "g", "c", "STREAMS", "s", ">")
+            pipeline.append("LLEN", "s")
+            pipeline.append("EVAL", "return {1, 'two', {3, {}, false}, 'five'}", 0)
+            let apart = Array(try await client.send(pipeline))
+            for order in [apart, apart.reversed(), [apart[5]], [apart[7], apart[5], apart[5]]] {
+                let together = RedisReplies(joining: order)
+                #expect(together.map(Self.show) == order.map(Self.show))
+            }
+            #expect(Self.show(apart[7]) == "[:1 two [:3 [] nil] five]")
+        }
+    }
+
     @Test func `server errors say whether trying again can help`() {
         #expect(RedisError.server("LOADING Redis is loading").isRetryable)
         #expect(RedisError.server("ERR max number of clients reached").isRetryable)

@@ -105,7 +105,9 @@ public final class LocalRedisCluster: LocalRedisNodes, @unchecked Sendable {
 
     /// Moves at most so many keys of the slot; returns how many were moved.
     @discardableResult
-    public func moveKeys(ofSlot slot: Int, from source: Int, to target: Int, count: Int = 100) async throws -> Int {
+    public func moveKeys(ofSlot slot: Int, from source: Int, to target: Int, count: Int = 100) async throws
+        -> Int
+    {
         let keys = try await send(RedisCommand("CLUSTER", "GETKEYSINSLOT", slot, count), to: source).array
         let names = keys?.compactMap(\.string) ?? []
         guard !names.isEmpty else { return 0 }

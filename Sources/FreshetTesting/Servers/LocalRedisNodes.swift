@@ -42,7 +42,8 @@ public class LocalRedisNodes: @unchecked Sendable {
 
     func launch(_ node: Int) throws {
         guard let binary = LocalRedisServer.binary else {
-            throw StartError(description: "redis-server is not in PATH (Debian: apt-get install redis-server)")
+            throw StartError(
+                description: "redis-server is not in PATH (Debian: apt-get install redis-server)")
         }
         try FileManager.default.createDirectory(
             atPath: folder(of: node), withIntermediateDirectories: true,
@@ -106,7 +107,9 @@ public class LocalRedisNodes: @unchecked Sendable {
 
     /// Waits until a node answers.
     func awaitAnswer(_ node: Int) async throws {
-        try await waitFor("node \(node) answers") { (try? await self.send(RedisCommand("PING"), to: node)) != nil }
+        try await waitFor("node \(node) answers") {
+            (try? await self.send(RedisCommand("PING"), to: node)) != nil
+        }
     }
 
     func waitFor(_ what: String, _ condition: () async throws -> Bool) async throws {

@@ -18,7 +18,9 @@ public final class LocalRedisSentinels: LocalRedisNodes, @unchecked Sendable {
     }
 
     /// A URL for a client that knows sentinels.
-    public var url: String { "redis+sentinel://\(addresses[3...].map(\.description).joined(separator: ","))/\(name)" }
+    public var url: String {
+        "redis+sentinel://\(addresses[3...].map(\.description).joined(separator: ","))/\(name)"
+    }
 
     override func arguments(of node: Int) throws -> [String] {
         let file = "\(folder(of: node))/redis.conf"
@@ -67,17 +69,17 @@ public final class LocalRedisSentinels: LocalRedisNodes, @unchecked Sendable {
         }
     }
 
-    /// The node that a majority of the sentinels that answer names as the primary.
-    public func primary() async -> Int? {
-        var votes: [Int: Int] = [:]
+    /// The nodes that the sentinels name as the primary, one for each sentinel that answers.
+    public func namedPrimaries() async -> [Int] {
+        var named: [Int] = []
         for sentinel in 3..<6 {
             let answer = try? await send(
                 RedisCommand("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name), to: sentinel)
             if let host = answer?.array?[0].string, let node = hosts.firstIndex(of: host) {
-                votes[node, default: 0] += 1
+                named.append(node)
             }
         }
-        return votes.first { $0.value >= 2 }?.key
+        return named
     }
 }
 

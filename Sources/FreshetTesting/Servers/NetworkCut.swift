@@ -28,7 +28,9 @@ final class NetworkCut: Sendable {
         await child.wait()
         for line in (try? String(contentsOfFile: list, encoding: .utf8))?.split(separator: "\n") ?? []
         where line.contains(comment) {
-            let words = line.split(separator: " ").map { $0 == "-A" ? "-D" : String($0.filter { $0 != "\"" }) }
+            let words = line.split(separator: " ").map {
+                $0 == "-A" ? "-D" : String($0.filter { $0 != "\"" })
+            }
             try await Self.run(["-w"] + words)
         }
     }
@@ -52,7 +54,8 @@ final class NetworkCut: Sendable {
         let child = try ChildProcess(binary, arguments)
         let ending = await child.wait()
         guard ending == .exited(0) else {
-            throw CutError(description: "iptables \(arguments.joined(separator: " ")) ended \(ending): is this root?")
+            throw CutError(
+                description: "iptables \(arguments.joined(separator: " ")) ended \(ending): is this root?")
         }
     }
 }

@@ -53,7 +53,8 @@ public final class TestCertificates: Sendable {
     /// The options with which a server listens with TLS on this port.
     ///
     /// - Parameter asksForCertificate: whether clients must show one of the authority.
-    public func serverOptions(port: Int, with pair: Pair? = nil, asksForCertificate: Bool = false) -> [String] {
+    public func serverOptions(port: Int, with pair: Pair? = nil, asksForCertificate: Bool = false) -> [String]
+    {
         let pair = pair ?? server
         return [
             "--tls-port", "\(port)", "--tls-cert-file", pair.certificate, "--tls-key-file", pair.key,

@@ -57,7 +57,8 @@ extension ConnectionCore {
         if attemptDeadline <= now {
             var reason = "no answer within \(configuration.connectTimeout)"
             if case .securing = state {
-                reason = "no answer to the TLS handshake within \(configuration.connectTimeout); a server without TLS "
+                reason =
+                    "no answer to the TLS handshake within \(configuration.connectTimeout); a server without TLS "
                 reason += "needs a redis:// URL"
             }
             attemptFailed(failed(reason))

@@ -52,7 +52,7 @@ final class ConnectionCore: LoopMember, @unchecked Sendable {
     /// When the next address is tried.
     var addressDeadline: Nanoseconds = .max
     var requestDeadline: Nanoseconds = .max
-    private var backoff = Backoff()
+    private var backoff: Backoff
     var lastFailure: RedisError?
     /// This server takes no writes any more: nothing new goes to it, and when all has been answered it is left.
     var isRetiring = false
@@ -68,6 +68,8 @@ final class ConnectionCore: LoopMember, @unchecked Sendable {
         self.loop = loop
         log = ConnectionLog(logger: logger, server: configuration.displayName)
         reader = ReplyReader(maxReplyBytes: configuration.maxReplyBytes)
+        // Behind sentinels an attempt is also the question who the primary is.
+        backoff = Backoff(ceiling: sentinels == nil ? .seconds(1) : .milliseconds(500))
     }
 
     // MARK: - Requests
@@ -233,10 +235,15 @@ final class ConnectionCore: LoopMember, @unchecked Sendable {
         fail(ambiguous, RedisError(error.code, error.message, serverCode: error.serverCode, mayHaveRun: true))
     }
 
-    /// Someone has heard that this is the primary now; a connection to another server is given up.
+    /// Someone has heard that this is the primary now: a connection to another server is given up, and a pause between
+    /// two attempts is over.
     func primaryMoved(to primary: RedisConfiguration.Address) {
-        guard state.link != nil, let server, server != primary else { return }
-        lose(RedisError(.connectionLost, "the primary is \(primary) now, no longer \(server)"))
+        if state.link != nil, let server, server != primary {
+            lose(RedisError(.connectionLost, "the primary is \(primary) now, no longer \(server)"))
+        }
+        guard case .waiting = state else { return }
+        backoff.reset()
+        state = .waiting(until: loop.now)
     }
 
     private func dropSocket() {

@@ -133,7 +133,7 @@ struct Journey {
                 }
             case .success(nil): break
             case .success(let replies?):
-                if units.count == 1, !part.units[0].isAsking { whole = replies }
+                if units.count == 1 { whole = part.units[0].isAsking ? nil : replies }
                 if take(replies, of: part, topology: topology) == .retry { next = .retry }
             }
         }
