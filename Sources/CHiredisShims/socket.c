@@ -7,12 +7,13 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 static int take_descriptor(redisContext *context, char *error, size_t error_size) {
@@ -79,10 +80,34 @@ ptrdiff_t fch_write(int fd, const uint8_t *bytes, size_t count) {
 
 void fch_close(int fd) { close(fd); }
 
-int fch_poll(struct pollfd *set, size_t count, int64_t nanoseconds) {
-    struct timespec wait = {.tv_sec = nanoseconds / 1000000000, .tv_nsec = nanoseconds % 1000000000};
-    return ppoll(set, count, nanoseconds < 0 ? NULL : &wait, NULL);
+int fch_poller_create(void) { return epoll_create1(EPOLL_CLOEXEC); }
+
+void fch_poller_set(int poller, int fd, int known, uint32_t events) {
+    struct epoll_event event = {
+        .events = (events & FCH_READABLE ? EPOLLIN : 0) | (events & FCH_WRITABLE ? EPOLLOUT : 0), .data.fd = fd};
+    epoll_ctl(poller, events == 0 ? EPOLL_CTL_DEL : known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event);
 }
+
+int fch_poller_wait(int poller, fch_event *events, int room, int waits) {
+    struct epoll_event ready[64];
+    int count = epoll_wait(poller, ready, room < 64 ? room : 64, waits ? -1 : 0);
+    for (int i = 0; i < count; i++)
+        events[i] = (fch_event){
+            .descriptor = ready[i].data.fd,
+            .events = (ready[i].events & EPOLLIN ? FCH_READABLE : 0) | (ready[i].events & EPOLLOUT ? FCH_WRITABLE : 0)
+                | (ready[i].events & (EPOLLERR | EPOLLHUP) ? FCH_BROKEN : 0)};
+    return count;
+}
+
+int fch_timer_create(void) { return timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC); }
+
+void fch_timer_set(int fd, uint64_t nanoseconds) {
+    struct itimerspec time = {
+        .it_value = {.tv_sec = (time_t)(nanoseconds / 1000000000), .tv_nsec = (long)(nanoseconds % 1000000000)}};
+    timerfd_settime(fd, TFD_TIMER_ABSTIME, &time, NULL);
+}
+
+void fch_timer_drain(int fd) { fch_wakeup_drain(fd); }
 
 void fch_thread_name(const char *name) {
     char text[16];

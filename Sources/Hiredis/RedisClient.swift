@@ -144,8 +144,10 @@ public final class RedisClient: Sendable {
         case .connection(let core, _):
             let request = Request(pipeline, timeout: timeout)
             let outcome = await withTaskCancellationHandler {
-                await withCheckedContinuation { (continuation: CheckedContinuation<Request.Outcome, Never>) in
-                    request.reply = { continuation.resume(returning: $0) }
+                // Not checked, which would allocate for each command: `Request.answer` resumes it once.
+                await unsafe withUnsafeContinuation {
+                    (continuation: UnsafeContinuation<Request.Outcome, Never>) in
+                    request.reply = { unsafe continuation.resume(returning: $0) }
                     loop.execute { core.submit(request) }
                 }
             } onCancel: {

@@ -23,7 +23,9 @@ actor Consumer {
     }
 
     nonisolated let loop: RedisEventLoop
-    nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
+    nonisolated var unownedExecutor: UnownedSerialExecutor {
+        unsafe loop.serialExecutor.asUnownedSerialExecutor()
+    }
 
     nonisolated let broker: Broker
     nonisolated let topic: Topic

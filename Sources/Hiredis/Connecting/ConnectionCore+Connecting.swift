@@ -50,7 +50,7 @@ extension ConnectionCore {
     /// Gives this address up, for the next one if there is one.
     func tryNext(after link: Link, _ route: Route, _ error: RedisError) {
         guard !route.addresses.isEmpty else { return attemptFailed(error) }
-        link.close()
+        close(link)
         open(route)
     }
 

@@ -4,13 +4,13 @@ internal import Glibc
 
 /// What the loop calls: reading, writing, and what is due.
 extension ConnectionCore {
-    var interest: (descriptor: Int32, events: Int16)? {
+    var interest: LoopInterest? {
         switch state {
-        case .connecting(let link, _): (link.descriptor, Int16(POLLOUT))
+        case .connecting(let link, _): LoopInterest(descriptor: link.descriptor, reads: false, writes: true)
         case .securing(let link, let wantsWrite):
-            (link.descriptor, wantsWrite ? Int16(POLLOUT) : Int16(POLLIN))
+            LoopInterest(descriptor: link.descriptor, reads: !wantsWrite, writes: wantsWrite)
         case .greeting(let link), .ready(let link):
-            (link.descriptor, Int16(POLLIN) | (outputStart < output.count ? Int16(POLLOUT) : 0))
+            LoopInterest(descriptor: link.descriptor, reads: true, writes: outputStart < output.count)
         case .idle, .locating, .waiting, .closed: nil
         }
     }
@@ -21,11 +21,11 @@ extension ConnectionCore {
         return next == .max ? nil : next
     }
 
-    func ready(_ events: Int16) {
+    func ready(canRead: Bool) {
         switch state {
         case .connecting(let link, let route): connected(link, route)
         case .securing: secure()
-        default: if events & ~Int16(POLLOUT) != 0 { read() }
+        default: if canRead { read() }
         }
     }
 

@@ -57,6 +57,7 @@ final class ConnectionCore: LoopMember, @unchecked Sendable {
     /// This server takes no writes any more: nothing new goes to it, and when all has been answered it is left.
     var isRetiring = false
     private var isMember = false
+    var watched: LoopInterest?
 
     init(
         _ configuration: RedisConfiguration, role: Role = .client, sentinels: SentinelSet? = nil,
@@ -247,12 +248,17 @@ final class ConnectionCore: LoopMember, @unchecked Sendable {
     }
 
     private func dropSocket() {
-        state.link?.close()
+        if let link = state.link { close(link) }
         identity.withLock { $0 = nil }
         (state, server, isRetiring) = (.idle, nil, false)
         (attemptDeadline, addressDeadline) = (.max, .max)
         queue = RequestQueue()
         (output, outputStart) = ([], 0)
+    }
+
+    func close(_ link: Link) {
+        loop.unwatch(self)
+        link.close()
     }
 
     private func joinLoop() {

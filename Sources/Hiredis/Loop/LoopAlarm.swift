@@ -45,9 +45,10 @@ package final class LoopAlarm: LoopMember, @unchecked Sendable {
         waiter?.resume()
     }
 
-    var interest: (descriptor: Int32, events: Int16)? { nil }
+    var interest: LoopInterest? { nil }
+    var watched: LoopInterest?
     var deadline: Nanoseconds? { due }
-    func ready(_ events: Int16) {}
+    func ready(canRead: Bool) {}
     func flush() {}
     func tick(at now: Nanoseconds) { finish() }
 }

@@ -13,9 +13,15 @@ internal import Synchronization
 ///
 /// `@unchecked Sendable` because what other threads touch is in `inbox` (a mutex); everything else belongs to the thread.
 @safe
-public final class RedisEventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable {
+public final class RedisEventLoop: TaskExecutor, @unchecked Sendable {
+    /// A job of Swift's runtime, and whether it is an actor's.
+    fileprivate struct Job {
+        let job: UnownedJob
+        let isIsolated: Bool
+    }
+
     private struct Inbox {
-        var jobs: [UnownedJob] = []
+        var jobs: [Job] = []
         var actions: [@Sendable () -> Void] = []
         /// The thread polls, or is about to, and must be woken.
         var parked = false
@@ -29,9 +35,13 @@ public final class RedisEventLoop: TaskExecutor, SerialExecutor, @unchecked Send
     private let wakeup: Int32
     private let thread = Atomic<UInt>(0)
     // Of the thread:
-    private var jobs = Deque<UnownedJob>()
+    private var jobs = Deque<Job>()
     private var members: [any LoopMember] = []
-    private var pollSet: [pollfd] = []
+    private let poller: Int32
+    private let timer: Int32
+    /// When the timer rings.
+    private var timerSet = Nanoseconds.max
+    private var events = [fch_event](repeating: fch_event(), count: 64)
     /// The time at which this turn began: close enough for deadlines, and free.
     private(set) var now: Nanoseconds = 0
     /// Where members read into; parsed before the next read.
@@ -44,8 +54,13 @@ public final class RedisEventLoop: TaskExecutor, SerialExecutor, @unchecked Send
             "compiled with the headers of hiredis \(fch_hiredis_major()).\(fch_hiredis_minor()), but the library that is "
                 + "loaded is another major version: build against the headers of the installed one")
         wakeup = fch_wakeup_create()
-        precondition(wakeup >= 0, "no descriptor left for the event loop")
+        poller = fch_poller_create()
+        timer = fch_timer_create()
+        precondition(wakeup >= 0 && poller >= 0 && timer >= 0, "no descriptor left for the event loop")
+        fch_poller_set(poller, wakeup, 0, UInt32(FCH_READABLE))
+        fch_poller_set(poller, timer, 0, UInt32(FCH_READABLE))
         unsafe scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 * 1024, alignment: 16)
+        serialExecutor.loop = self
         let started = unsafe Unmanaged.passRetained(StartOrder(loop: self, name: name))
         var id = pthread_t()
         let result = unsafe pthread_create(
@@ -72,6 +87,8 @@ public final class RedisEventLoop: TaskExecutor, SerialExecutor, @unchecked Send
 
     deinit {
         fch_close(wakeup)
+        fch_close(timer)
+        fch_close(poller)
         unsafe scratch.deallocate()
     }
 
@@ -85,9 +102,12 @@ public final class RedisEventLoop: TaskExecutor, SerialExecutor, @unchecked Send
 
     // MARK: - As an executor
 
-    /// Runs a job of Swift's runtime on the loop.
+    /// Runs a task's job on the loop.
     public func enqueue(_ job: consuming ExecutorJob) {
-        let job = UnownedJob(job)
+        enqueue(Job(job: UnownedJob(job), isIsolated: false))
+    }
+
+    fileprivate func enqueue(_ job: Job) {
         if isCurrent {
             jobs.append(job)
         } else {
@@ -100,10 +120,8 @@ public final class RedisEventLoop: TaskExecutor, SerialExecutor, @unchecked Send
         unsafe UnownedTaskExecutor(ordinary: self)
     }
 
-    /// The loop as the executor of an actor.
-    public func asUnownedSerialExecutor() -> UnownedSerialExecutor {
-        unsafe UnownedSerialExecutor(ordinary: self)
-    }
+    /// The loop as the executor of actors.
+    public let serialExecutor = LoopSerialExecutor()
 
     /// Traps unless the caller runs on the loop.
     public func checkIsolated() {
@@ -124,7 +142,25 @@ public final class RedisEventLoop: TaskExecutor, SerialExecutor, @unchecked Send
 
     func remove(_ member: any LoopMember) {
         checkIsolated()
+        unwatch(member)
         members.removeAll { $0 === member }
+    }
+
+    /// The member's descriptor is about to be closed.
+    func unwatch(_ member: any LoopMember) {
+        guard let watched = member.watched else { return }
+        fch_poller_set(poller, watched.descriptor, 1, 0)
+        member.watched = nil
+    }
+
+    private func watch(_ member: any LoopMember) {
+        let interest = member.interest
+        guard interest != member.watched else { return }
+        if let watched = member.watched, watched.descriptor != interest?.descriptor { unwatch(member) }
+        guard let interest else { return }
+        let events = (interest.reads ? FCH_READABLE : 0) | (interest.writes ? FCH_WRITABLE : 0)
+        fch_poller_set(poller, interest.descriptor, member.watched == nil ? 0 : 1, UInt32(events))
+        member.watched = interest
     }
 
     // MARK: - The thread
@@ -151,7 +187,7 @@ public final class RedisEventLoop: TaskExecutor, SerialExecutor, @unchecked Send
 
     /// Runs what is queued, at most about a thousand jobs so that sockets are not starved.
     private func runQueued() -> Bool {
-        var taken: [UnownedJob] = []
+        var taken: [Job] = []
         var actions: [@Sendable () -> Void] = []
         let stopping = inbox.withLock { inbox in
             swap(&taken, &inbox.jobs)
@@ -162,22 +198,28 @@ public final class RedisEventLoop: TaskExecutor, SerialExecutor, @unchecked Send
         for action in actions { action() }
         var budget = 1024
         while budget > 0, let job = jobs.popFirst() {
-            unsafe job.runSynchronously(
-                isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
+            // A task's job that ran as an actor's would seem to be in the wrong place at each `await`, and be queued again.
+            if job.isIsolated {
+                unsafe job.job.runSynchronously(
+                    isolatedTo: serialExecutor.asUnownedSerialExecutor(),
+                    taskExecutor: asUnownedTaskExecutor())
+            } else {
+                unsafe job.job.runSynchronously(on: asUnownedTaskExecutor())
+            }
             budget -= 1
         }
         return stopping
     }
 
     private func poll() {
-        let polled = members
-        pollSet.removeAll(keepingCapacity: true)
-        pollSet.append(pollfd(fd: wakeup, events: Int16(POLLIN), revents: 0))
-        var next: Nanoseconds?
-        for member in polled {
-            let interest = member.interest
-            pollSet.append(pollfd(fd: interest?.descriptor ?? -1, events: interest?.events ?? 0, revents: 0))
-            if let deadline = member.deadline { next = min(next ?? deadline, deadline) }
+        var next = Nanoseconds.max
+        for member in members {
+            watch(member)
+            if let deadline = member.deadline { next = min(next, deadline) }
+        }
+        if next < timerSet {
+            timerSet = next
+            fch_timer_set(timer, max(1, next))
         }
         // Parked only when nothing is queued: whoever queues after this sees `parked` and signals.
         let idle =
@@ -186,31 +228,49 @@ public final class RedisEventLoop: TaskExecutor, SerialExecutor, @unchecked Send
                 inbox.parked = inbox.jobs.isEmpty && inbox.actions.isEmpty
                 return inbox.parked
             }
-        var wait: Int64 = 0
-        if idle {
-            wait =
-                next.map { next in
-                    let time = MonotonicTime.now()
-                    return next > time ? Int64(clamping: next - time) : 0
-                } ?? -1
-        }
-        let ready = unsafe pollSet.withUnsafeMutableBufferPointer { set in
-            unsafe fch_poll(set.baseAddress, set.count, wait)
+        let ready = unsafe events.withUnsafeMutableBufferPointer { events in
+            unsafe fch_poller_wait(poller, events.baseAddress, Int32(events.count), idle ? 1 : 0)
         }
         if idle { inbox.withLock { $0.parked = false } }
         now = MonotonicTime.now()
-        if ready > 0 {
-            if pollSet[0].revents != 0 { fch_wakeup_drain(wakeup) }
-            for (index, member) in polled.enumerated() {
-                let revents = pollSet[index + 1].revents
-                // A member before this one may have closed it, or put another descriptor in its place.
-                guard revents != 0, member.interest?.descriptor == pollSet[index + 1].fd else { continue }
-                member.ready(revents)
-            }
-        }
-        guard next != nil else { return }
-        for member in polled {
+        for event in events.prefix(max(0, Int(ready))) { dispatch(event) }
+        guard next <= now else { return }
+        for member in members {
             if let deadline = member.deadline, deadline <= now { member.tick(at: now) }
         }
     }
+
+    private func dispatch(_ event: fch_event) {
+        if event.descriptor == wakeup { return fch_wakeup_drain(wakeup) }
+        if event.descriptor == timer {
+            timerSet = .max
+            return fch_timer_drain(timer)
+        }
+        // One before it may have closed it, or put another descriptor in its place: that one was not watched before.
+        guard let member = members.first(where: { $0.watched?.descriptor == event.descriptor }) else {
+            return
+        }
+        member.ready(canRead: event.events & ~UInt32(FCH_WRITABLE) != 0)
+    }
+}
+
+/// The loop as the executor of actors: their code runs on the loop's thread, one job at a time like everything there.
+///
+/// `@unchecked Sendable` because its loop is set once, before anyone else knows it.
+public final class LoopSerialExecutor: SerialExecutor, @unchecked Sendable {
+    fileprivate weak var loop: RedisEventLoop?
+
+    /// Runs an actor's job on the loop.
+    public func enqueue(_ job: consuming ExecutorJob) {
+        guard let loop else { preconditionFailure("an event loop must outlive its actors") }
+        loop.enqueue(RedisEventLoop.Job(job: UnownedJob(job), isIsolated: true))
+    }
+
+    /// This executor for an actor.
+    public func asUnownedSerialExecutor() -> UnownedSerialExecutor {
+        unsafe UnownedSerialExecutor(ordinary: self)
+    }
+
+    /// Traps unless the caller runs on the loop.
+    public func checkIsolated() { loop?.checkIsolated() }
 }

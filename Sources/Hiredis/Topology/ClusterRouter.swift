@@ -12,7 +12,9 @@ actor ClusterRouter {
     private var cores: [RedisConfiguration.Address: ConnectionCore] = [:]
     private var isClosed = false
 
-    nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
+    nonisolated var unownedExecutor: UnownedSerialExecutor {
+        unsafe loop.serialExecutor.asUnownedSerialExecutor()
+    }
 
     init(
         _ configuration: RedisConfiguration, topology: ClusterTopology, loop: RedisEventLoop, logger: Logger

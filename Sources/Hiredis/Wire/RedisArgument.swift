@@ -14,63 +14,68 @@ public struct CommandWriter: ~Copyable {
 
     init(bytes: consuming [UInt8]) { self.bytes = bytes }
 
+    // Overloads for the types that callers have, because a generic function of another module is not specialised: it
+    // looks up metadata for each call, which was a third of a publisher's time.
+
     /// Appends text as one argument.
-    public mutating func append(_ text: some StringProtocol) {
-        let utf8 = text.utf8
-        header(count: utf8.count)
-        bytes.append(contentsOf: utf8)
-        trailer()
+    public mutating func append(_ text: String) {
+        var text = text
+        text.withUTF8 { unsafe append(raw: UnsafeRawBufferPointer($0)) }
     }
 
-    /// Appends a literal as one argument.
-    public mutating func append(_ literal: StaticString) {
-        header(count: literal.utf8CodeUnitCount)
-        literal.withUTF8Buffer { unsafe bytes.append(contentsOf: $0) }
-        trailer()
+    /// Appends text as one argument.
+    public mutating func append(_ text: Substring) {
+        var text = text
+        text.withUTF8 { unsafe append(raw: UnsafeRawBufferPointer($0)) }
+    }
+
+    /// Appends a constant as one argument.
+    public mutating func append(_ text: StaticString) {
+        text.withUTF8Buffer { unsafe append(raw: UnsafeRawBufferPointer($0)) }
     }
 
     /// Appends a number in decimal as one argument.
-    public mutating func append(_ number: some BinaryInteger) {
+    public mutating func append(_ number: Int) {
         append(String(number))
     }
 
     /// Appends bytes as one argument.
+    public mutating func append(bytes argument: [UInt8]) {
+        unsafe argument.withUnsafeBytes { unsafe append(raw: $0) }
+    }
+
+    /// Appends bytes as one argument.
+    public mutating func append(bytes argument: ArraySlice<UInt8>) {
+        unsafe argument.withUnsafeBytes { unsafe append(raw: $0) }
+    }
+
+    /// Appends bytes as one argument.
     public mutating func append(bytes argument: some Collection<UInt8>) {
-        header(count: argument.count)
-        bytes.append(contentsOf: argument)
-        trailer()
+        append(bytes: Array(argument))
     }
 
     /// Appends a slice of an earlier reply as one argument, without an array in between.
     public mutating func append(_ slice: RedisBytes) {
-        header(count: slice.count)
-        unsafe slice.withUnsafeBytes { unsafe bytes.append(contentsOf: $0) }
-        trailer()
+        unsafe slice.withUnsafeBytes { unsafe append(raw: $0) }
     }
 
-    private mutating func header(count: Int) {
+    private mutating func append(raw argument: UnsafeRawBufferPointer) {
         bytes.append(UInt8(ascii: "$"))
-        bytes.appendDecimal(count)
-        trailer()
-        written += 1
-    }
-
-    private mutating func trailer() {
+        bytes.appendDecimal(argument.count)
         bytes.append(UInt8(ascii: "\r"))
         bytes.append(UInt8(ascii: "\n"))
+        unsafe bytes.append(contentsOf: argument)
+        bytes.append(UInt8(ascii: "\r"))
+        bytes.append(UInt8(ascii: "\n"))
+        written += 1
     }
 }
 
 extension [UInt8] {
+    /// The digits of a number from 0.
     mutating func appendDecimal(_ number: Int) {
-        if number < 10 {
-            append(UInt8(ascii: "0") + UInt8(number))
-        } else if number < 100 {
-            append(UInt8(ascii: "0") + UInt8(number / 10))
-            append(UInt8(ascii: "0") + UInt8(number % 10))
-        } else {
-            append(contentsOf: String(number).utf8)
-        }
+        if number >= 10 { appendDecimal(number / 10) }
+        append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: number % 10))
     }
 }
 

@@ -37,7 +37,7 @@ public struct RedisPipeline: Sendable {
         bytes.append(UInt8(ascii: "\n"))
         var taken: [UInt8] = []
         swap(&taken, &bytes)
-        var writer = CommandWriter(bytes: taken)
+        var writer = CommandWriter(bytes: consume taken)
         body(&writer)
         precondition(
             writer.written == argumentCount,

@@ -1,25 +1,21 @@
 import CHiredisShims
 
-struct ReplyHeader {
-    let nodeCount: Int
-    let byteCount: Int
-}
-
 /// One allocation that holds the replies of one request: the nodes, and behind them the bytes.
 ///
 /// `@unchecked Sendable` because it is filled once, in `taking`, before anyone else sees it, and never changes.
 struct ReplyStorage: @unchecked Sendable {
-    private let buffer: ManagedBuffer<ReplyHeader, UInt64>
+    private let buffer: ManagedBuffer<Void, UInt64>
+    // Here and not in the buffer's header, where each look would be a dynamic exclusivity check.
+    private let nodeCount: Int
+    private let byteCount: Int
     private static let wordsPerNode = MemoryLayout<fch_node>.stride / MemoryLayout<UInt64>.stride
 
     static func taking(from reader: OpaquePointer) -> ReplyStorage {
         let nodeCount = unsafe fch_reader_node_count(reader)
         let byteCount = unsafe fch_reader_byte_count(reader)
-        let buffer = ManagedBuffer<ReplyHeader, UInt64>.create(
+        let buffer = ManagedBuffer<Void, UInt64>.create(
             minimumCapacity: nodeCount * wordsPerNode + (byteCount + 7) / 8
-        ) { _ in
-            ReplyHeader(nodeCount: nodeCount, byteCount: byteCount)
-        }
+        ) { _ in }
         unsafe buffer.withUnsafeMutablePointerToElements { words in
             let raw = UnsafeMutableRawPointer(words)
             unsafe fch_reader_take(
@@ -27,7 +23,7 @@ struct ReplyStorage: @unchecked Sendable {
                 raw.assumingMemoryBound(to: fch_node.self),
                 (raw + nodeCount * MemoryLayout<fch_node>.stride).assumingMemoryBound(to: UInt8.self))
         }
-        return ReplyStorage(buffer: buffer)
+        return ReplyStorage(buffer: buffer, nodeCount: nodeCount, byteCount: byteCount)
     }
 
     /// One storage with copies of these replies, one behind the other.
@@ -35,11 +31,9 @@ struct ReplyStorage: @unchecked Sendable {
         let parts = replies.map { (storage: $0.storage, extent: $0.storage.extent(of: $0.index)) }
         let nodeCount = parts.reduce(0) { $0 + $1.extent.nodes.count }
         let byteCount = parts.reduce(0) { $0 + $1.extent.bytes.count }
-        let buffer = ManagedBuffer<ReplyHeader, UInt64>.create(
+        let buffer = ManagedBuffer<Void, UInt64>.create(
             minimumCapacity: nodeCount * wordsPerNode + (byteCount + 7) / 8
-        ) { _ in
-            ReplyHeader(nodeCount: nodeCount, byteCount: byteCount)
-        }
+        ) { _ in }
         unsafe buffer.withUnsafeMutablePointerToElements { words in
             let nodes = unsafe UnsafeMutableRawPointer(words).assumingMemoryBound(to: fch_node.self)
             let bytes = unsafe UnsafeMutableRawPointer(nodes + nodeCount)
@@ -63,7 +57,7 @@ struct ReplyStorage: @unchecked Sendable {
                 byteAt += extent.bytes.count
             }
         }
-        return ReplyStorage(buffer: buffer)
+        return ReplyStorage(buffer: buffer, nodeCount: nodeCount, byteCount: byteCount)
     }
 
     /// Where a reply stands with all it holds: depth first, so both are without gaps.
@@ -83,7 +77,7 @@ struct ReplyStorage: @unchecked Sendable {
     }
 
     func node(at index: Int) -> fch_node {
-        precondition(index >= 0 && index < buffer.header.nodeCount, "a node outside its reply")
+        precondition(index >= 0 && index < nodeCount, "a node outside its reply")
         return unsafe buffer.withUnsafeMutablePointerToElements { words in
             unsafe UnsafeRawPointer(words).load(
                 fromByteOffset: index * MemoryLayout<fch_node>.stride, as: fch_node.self)
@@ -92,8 +86,8 @@ struct ReplyStorage: @unchecked Sendable {
 
     func withBytes<R>(_ range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
         precondition(
-            range.lowerBound >= 0 && range.upperBound <= buffer.header.byteCount, "bytes outside their reply")
-        let start = buffer.header.nodeCount * MemoryLayout<fch_node>.stride + range.lowerBound
+            range.lowerBound >= 0 && range.upperBound <= byteCount, "bytes outside their reply")
+        let start = nodeCount * MemoryLayout<fch_node>.stride + range.lowerBound
         return try unsafe buffer.withUnsafeMutablePointerToElements { words in
             try unsafe body(
                 UnsafeRawBufferPointer(start: UnsafeRawPointer(words) + start, count: range.count))
