@@ -161,7 +161,9 @@ import Testing
 
     // MARK: - Sentinel
 
-    @Test(arguments: ["killed", "healed"])
+    @Test(
+        .enabled("needs root and iptables") { await LocalRedisNodes.canCut() },
+        arguments: ["killed", "healed"])
     func `behind sentinels, writing and reading go on through a primary that is cut off and then`(
         _ end: String
     ) async throws {
@@ -197,7 +199,9 @@ import Testing
 
     // MARK: - Cluster
 
-    @Test(arguments: ["killed", "healed"])
+    @Test(
+        .enabled("needs root and iptables") { await LocalRedisNodes.canCut() },
+        arguments: ["killed", "healed"])
     func `in a cluster, writing and reading go on through a primary that is cut off and then`(_ end: String)
         async throws
     {

@@ -97,6 +97,9 @@ public class LocalRedisNodes: @unchecked Sendable {
     /// Lets a frozen node go on (SIGCONT).
     public func resume(_ node: Int) { processes.withLock { $0[node] }?.signal(SIGCONT) }
 
+    /// Whether `cut` works here: as root, with iptables.
+    public static func canCut() async -> Bool { await NetworkCut.isPossible() }
+
     /// Cuts a node off from all others; clients at 127.0.0.1 still reach it. Needs root and iptables.
     public func cut(_ node: Int) async throws {
         try await network.cut(hosts[node], from: hosts)

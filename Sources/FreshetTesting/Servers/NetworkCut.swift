@@ -11,6 +11,12 @@ final class NetworkCut: Sendable {
 
     private let comment = "freshet-\(String(UInt64.random(in: 0 ... .max), radix: 36))"
 
+    /// Whether this machine and this user can.
+    static func isPossible() async -> Bool {
+        guard let binary, let child = try? ChildProcess(binary, ["-w", "-S", "INPUT"]) else { return false }
+        return await child.wait() == .exited(0)
+    }
+
     /// Drops all traffic between one address and these others, in both directions.
     func cut(_ address: String, from others: [String]) async throws {
         for other in others where other != address {
