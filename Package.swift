@@ -65,7 +65,7 @@ let package = Package(
             name: "CHiredisShims", dependencies: ["CHiredis"],
             cSettings: [.enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error)],
             linkerSettings: [.linkedLibrary("hiredis"), .linkedLibrary("ssl"), .linkedLibrary("crypto")]),
-        library("Hiredis", ["CHiredis", "CHiredisShims", deque, logging]),
+        library("Hiredis", ["CHiredis", "CHiredisShims", deque, logging, metrics]),
         library("Freshet", ["Hiredis", deque, logging, metrics, lifecycle]),
         library("FreshetRecords", ["Freshet", grdb, logging, lifecycle]),
         library("FreshetReplay", ["Freshet", "Hiredis", logging]),

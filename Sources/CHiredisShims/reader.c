@@ -24,6 +24,7 @@ struct fch_reader {
     size_t fed_count;
     size_t max_reply_bytes, current_reply_bytes;
     size_t error_count;
+    size_t reply_start;  // where the present reply's bytes begin: the limit holds for each reply
     const char *refusal;
 };
 
@@ -52,7 +53,7 @@ static void *close_parents(fch_reader *reader, const redisReadTask *task, size_t
 
 static void *create_string(const redisReadTask *task, char *text, size_t length) {
     fch_reader *reader = task->privdata;
-    if (length > reader->max_reply_bytes - reader->byte_count || length > UINT32_MAX) {
+    if (length > reader->max_reply_bytes - (reader->byte_count - reader->reply_start) || length > UINT32_MAX) {
         reader->refusal = "reply larger than the configured limit";
         return NULL;
     }
@@ -145,7 +146,7 @@ fch_reader *fch_reader_create(size_t max_reply_bytes) {
         free(reader);
         return NULL;
     }
-    reader->parser->maxbuf = 0;
+    reader->parser->maxbuf = KEPT_BYTES;
     reader->parser->privdata = reader;
     reader->max_reply_bytes = max_reply_bytes;
     return reader;
@@ -170,6 +171,7 @@ int fch_reader_next(fch_reader *reader) {
         if (reader->refusal || redisReaderGetReply(reader->parser, &reply) != REDIS_OK) return -1;
         if (reply) {
             reader->current_reply_bytes = 0;
+            reader->reply_start = reader->byte_count;
             return 1;
         }
         if (reader->fed_count == 0) return 0;
@@ -197,7 +199,7 @@ size_t fch_reader_error_count(const fch_reader *reader) { return reader->error_c
 void fch_reader_take(fch_reader *reader, fch_node *nodes, uint8_t *bytes) {
     if (nodes && reader->node_count) memcpy(nodes, reader->nodes, reader->node_count * sizeof *nodes);
     if (bytes && reader->byte_count) memcpy(bytes, reader->bytes, reader->byte_count);
-    reader->node_count = reader->byte_count = reader->error_count = 0;
+    reader->node_count = reader->byte_count = reader->error_count = reader->reply_start = 0;
     if (reader->byte_room > KEPT_BYTES) {
         free(reader->bytes);
         reader->bytes = NULL;

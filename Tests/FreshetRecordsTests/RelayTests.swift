@@ -82,6 +82,34 @@ import Testing
         }
     }
 
+    @Test func `a server whose memory is full now and then costs neither events nor their order`()
+        async throws
+    {
+        try await Self.withBroker { _, broker, scratch in
+            let records = try await ServiceRecords(
+                try SQLiteRecords(path: scratch.file), source: "notes", migrations: [], on: broker)
+            try await Self.write(400, to: records)
+            try await withThrowingTaskGroup(of: Void.self) { tasks in
+                tasks.addTask { try await records.relay.run() }
+                tasks.addTask {
+                    while !Task.isCancelled {
+                        for limit in [1, 0] {
+                            _ = try? await broker.client.send(
+                                RedisCommand("CONFIG", "SET", "maxmemory", limit))
+                            try? await Task.sleep(for: .microseconds(Int.random(in: 100...3000)))
+                        }
+                    }
+                }
+                try await eventually("all are published") { Set(try await Self.log(broker)).count == 400 }
+                tasks.cancelAll()
+            }
+            try await broker.client.send(RedisCommand("CONFIG", "SET", "maxmemory", 0))
+            var seen: Set<String> = []
+            let firsts = try await Self.log(broker).filter { seen.insert($0).inserted }
+            #expect(firsts == (0..<400).map(String.init))
+        }
+    }
+
     @Test func `of two relays on one database one publishes, and the other takes over when it is gone`()
         async throws
     {

@@ -307,4 +307,39 @@ import Testing
             #expect(try await rig.length(rig.keys.redelivery("a")) == 0)
         }
     }
+
+    @Test func `a shutdown while events of others are taken over ends, and leaves them for others`()
+        async throws
+    {
+        try await Rig.with { rig in
+            let count = 400
+            try await rig.place((0..<count).map(String.init))
+            try await rig.client.send(
+                RedisCommand("XGROUP", "CREATE", rig.keys.events, "a", "0", "MKSTREAM"))
+            // Somebody took them all and died.
+            try await rig.client.send(
+                RedisCommand(
+                    "XREADGROUP", "GROUP", "a", "dead", "COUNT", count, "STREAMS", rig.keys.events, ">"))
+            let seen = Seen()
+            let deadline = ContinuousClock.now + .seconds(60)
+            while Set(seen.all).count < count, ContinuousClock.now < deadline {
+                var brief = options(concurrency: 20)
+                brief.lease = .milliseconds(60)
+                let next = Subscription(to: .orders, group: "a", on: rig.broker, options: brief) {
+                    On(Placed.self) { order, _ in seen.add(order.orderId) }
+                }
+                let group = ServiceGroup(
+                    configuration: .init(services: [.init(service: next)], logger: quiet))
+                let started = ContinuousClock.now
+                try await withThrowingTaskGroup(of: Void.self) { tasks in
+                    tasks.addTask { try await group.run() }
+                    try await Task.sleep(for: .milliseconds(Int.random(in: 10...120)))
+                    await group.triggerGracefulShutdown()
+                    try await tasks.waitForAll()
+                }
+                #expect(ContinuousClock.now - started < .seconds(5))
+            }
+            #expect(Set(seen.all).count == count)
+        }
+    }
 }

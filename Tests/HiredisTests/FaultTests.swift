@@ -118,6 +118,35 @@ import Testing
         }
     }
 
+    @Test func `a command that is cancelled before it leaves either did not run or says that it may have`()
+        async throws
+    {
+        try await withServer { _, client in
+            try await client.connect()
+            var (done, ambiguous, not) = (0, 0, 0)
+            for round in 0..<500 {
+                // On the loop, so that the cancellation comes in the turn of the command or in the next.
+                let task = Task(executorPreference: client.loop) {
+                    try await client.send(RedisCommand("INCR", "n"))
+                }
+                if round % 2 == 0 {
+                    await Task(executorPreference: client.loop) { task.cancel() }.value
+                } else {
+                    task.cancel()
+                }
+                do {
+                    _ = try await task.value
+                    done += 1
+                } catch let error as RedisError {
+                    if error.mayHaveRun { ambiguous += 1 } else { not += 1 }
+                }
+            }
+            let held = try await client.send(RedisCommand("GET", "n")).integer ?? 0
+            print("\(done) done, \(ambiguous) ambiguous, \(not) not sent; the server holds \(held)")
+            #expect(held >= done && held <= done + ambiguous)
+        }
+    }
+
     @Test func `senders beyond the limits wait, and are served in order`() async throws {
         try await withRedisServer { server in
             var configuration = try RedisConfiguration(url: server.url)

@@ -100,12 +100,20 @@ extension Consumer {
                 held[entry.place] = Held(claimedUntil: askedAt + options.lease)
                 let reason = "delivered \(count - 1) times and never settled: the process may die of it"
                 logger.error("dead letter", metadata: ["entry": "\(entry.place.id)", "reason": "\(reason)"])
-                await finish(entry.place, .dead(failedAttempts: 0, reason: reason))
+                finish(entry.place, .dead(failedAttempts: 0, reason: reason))
             } else {
                 usable.append(entry)
             }
         }
-        take(usable, readAt: askedAt)
+        if hasStoppedReading {
+            // Nobody takes them up any more: a shutdown began while the server was asked.
+            for entry in usable {
+                held[entry.place] = Held(claimedUntil: askedAt + options.lease)
+                finish(entry.place, .released)
+            }
+        } else {
+            take(usable, readAt: askedAt)
+        }
     }
 
     private func deliveryCounts(
@@ -137,7 +145,7 @@ extension Consumer {
     /// Moves what is due to the redelivery stream, which wakes a blocked reader. Every consumer looks; the script is
     /// atomic. Without known retries one look in a few seconds is enough: who schedules one knows its time.
     private func promoteDue() async {
-        var wait = Duration.seconds(3)
+        nextPromotion = ContinuousClock.now + .seconds(3)
         for partition in 0..<topic.partitions {
             let keys = broker.keys(topic.name, partition)
             let reply = try? await Scripts.promote.run(
@@ -145,8 +153,7 @@ extension Consumer {
             guard let parts = reply?.array, parts.count == 2, let next = parts[1].integer, next >= 0 else {
                 continue
             }
-            wait = min(wait, .milliseconds(max(1, next)))
+            nextPromotion = min(nextPromotion, ContinuousClock.now + .milliseconds(max(1, next)))
         }
-        nextPromotion = ContinuousClock.now + wait
     }
 }

@@ -44,7 +44,7 @@ actor Consumer {
 
     var held: [Entry.Place: Held] = [:]
     var outgoing: [(place: Entry.Place, settlement: Settlement)] = []
-    var isSettling = false
+    var settler: CheckedContinuation<Void, Never>?
     var cursors: [ReadStream: String] = [:]
     var nextPromotion = ContinuousClock.now
     private var running = 0
@@ -105,6 +105,7 @@ actor Consumer {
         await withDiscardingTaskGroup { tasks in
             tasks.addTask { await self.read() }
             tasks.addTask { await self.keepUp() }
+            tasks.addTask { await self.settleAll() }
             while let entries = await arrivals() {
                 for entry in entries { tasks.addTask { await self.process(entry) } }
             }
@@ -134,6 +135,7 @@ actor Consumer {
             for reader in readers { tasks.addTask { await self.read(with: reader) } }
         }
         isReading = false
+        wakeSettler()
         while let waiting = queue.popFirst() { waiting.resume(returning: false) }
         arrival?.resume()
         arrival = nil
@@ -251,6 +253,7 @@ actor Consumer {
             for reader in readers { reader.alarm.ring() }
         } else if isFinished {
             upkeepAlarm.ring()
+            wakeSettler()
         }
     }
 
@@ -269,8 +272,12 @@ actor Consumer {
     private func leave() async {
         guard !Task.isCancelled else { return }
         for stream in streams {
-            _ = try? await Scripts.leave.run(
-                on: broker.client, keys: [stream.key], arguments: [group.rawValue, name.rawValue])
+            do {
+                try await Scripts.leave.run(
+                    on: broker.client, keys: [stream.key], arguments: [group.rawValue, name.rawValue])
+            } catch  where error.isRetryable {
+                return  // the server is away, and so is the time of a shutdown
+            } catch {}
         }
     }
 }

@@ -32,25 +32,59 @@ public struct Publisher: Sendable {
         guard !events.isEmpty else { return [] }
         var pipeline = RedisPipeline()
         pipeline.reserveCapacity(events.reduce(0) { $0 + $1.data.count + 512 })
-        for event in events {
-            let partition = event.partitionKey.map(topic.partition(ofKey:)) ?? next.take(of: topic.partitions)
-            let key = broker.keys(topic.name, partition).events
-            pipeline.append(argumentCount: 3 + event.argumentCount) { command in
-                command.append("XADD")
-                command.append(key)
-                command.append("*")
-                event.write(to: &command)
-            }
-        }
+        for event in events { append(event, in: partition(of: event), to: &pipeline) }
         let replies: RedisReplies
         do { replies = try await broker.client.send(pipeline) } catch { throw FreshetError(error) }
-        return replies.map { reply in
-            if let error = reply.error { return .failure(FreshetError(error)) }
-            guard let id = reply.string.flatMap({ StreamID($0) }) else {
-                return .failure(FreshetError(RedisError(.unexpectedReply, "XADD gave no id")))
+        return replies.map(Self.result)
+    }
+
+    /// Appends events in this order; those of one partition all stand in its log at once, or none does (MULTI).
+    ///
+    /// - Returns: each one's own outcome, the same error for all of a partition.
+    package func publishTogether(_ events: [Event]) async -> [Result<StreamID, FreshetError>] {
+        let partitions = events.map(partition(of:))
+        var results = [Result<StreamID, FreshetError>?](repeating: nil, count: events.count)
+        for partition in Set(partitions) {
+            let members = events.indices.filter { partitions[$0] == partition }
+            var pipeline = RedisPipeline()
+            pipeline.append("MULTI")
+            for index in members { append(events[index], in: partition, to: &pipeline) }
+            pipeline.append("EXEC")
+            do throws(RedisError) {
+                let replies = try await broker.client.send(pipeline)
+                // What was refused while it was queued says more than the EXECABORT at the end.
+                if let refused = replies.lazy.compactMap(\.error).first { throw refused }
+                guard let ids = replies[members.count + 1].array, ids.count == members.count else {
+                    throw RedisError(.unexpectedReply, "EXEC gave no list of ids")
+                }
+                for (index, reply) in zip(members, ids) { results[index] = Self.result(reply) }
+            } catch {
+                for index in members { results[index] = .failure(FreshetError(error)) }
             }
-            return .success(id)
         }
+        return results.compactMap { $0 }
+    }
+
+    private func partition(of event: Event) -> Int {
+        event.partitionKey.map(topic.partition(ofKey:)) ?? next.take(of: topic.partitions)
+    }
+
+    private func append(_ event: Event, in partition: Int, to pipeline: inout RedisPipeline) {
+        let key = broker.keys(topic.name, partition).events
+        pipeline.append(argumentCount: 3 + event.argumentCount) { command in
+            command.append("XADD")
+            command.append(key)
+            command.append("*")
+            event.write(to: &command)
+        }
+    }
+
+    private static func result(_ reply: RedisReply) -> Result<StreamID, FreshetError> {
+        if let error = reply.error { return .failure(FreshetError(error)) }
+        guard let id = reply.string.flatMap({ StreamID($0) }) else {
+            return .failure(FreshetError(RedisError(.unexpectedReply, "XADD gave no id")))
+        }
+        return .success(id)
     }
 
     /// Round-robin for events without a key.

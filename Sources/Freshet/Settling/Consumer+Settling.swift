@@ -3,17 +3,38 @@ internal import Logging
 
 /// Settling in batches without a timer: while one batch is under way the next one gathers.
 extension Consumer {
-    /// Ends a delivery. Returns when the server has done it, or when the task was cancelled.
-    func finish(_ place: Entry.Place, _ settlement: Settlement) async {
+    /// Ends a delivery: the settler does it soon, and until then the entry is held and its claim renewed.
+    func finish(_ place: Entry.Place, _ settlement: Settlement) {
         outgoing.append((place, settlement))
-        guard !isSettling else { return }
-        isSettling = true
-        while !outgoing.isEmpty {
+        wakeSettler()
+    }
+
+    /// Settles what the others finish, until nothing will come any more or the task is cancelled. A task of its own,
+    /// because under load it has always something to do.
+    func settleAll() async {
+        while !Task.isCancelled {
             let batch = outgoing
             outgoing = []
-            await settle(batch)
+            if !batch.isEmpty {
+                await settle(batch)
+            } else if isFinished {
+                return
+            } else {
+                await withTaskCancellationHandler {
+                    await withCheckedContinuation { continuation in
+                        if Task.isCancelled { continuation.resume() } else { settler = continuation }
+                    }
+                } onCancel: {
+                    Task { await self.wakeSettler() }
+                }
+            }
         }
-        isSettling = false
+    }
+
+    /// There is something to settle, or nothing will come any more.
+    func wakeSettler() {
+        settler?.resume()
+        settler = nil
     }
 
     private func settle(_ batch: [(place: Entry.Place, settlement: Settlement)]) async {

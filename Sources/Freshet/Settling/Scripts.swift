@@ -12,6 +12,13 @@ enum Scripts {
           local p = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[4], ARGV[4], 1, ARGV[2])
           return #p > 0
         end
+        -- What is acknowledged must find its place: nothing is rolled back, so this is looked at before.
+        local function check(kind)
+          local found = redis.call('TYPE', KEYS[2]).ok
+          if found ~= 'none' and found ~= kind then
+            return redis.error_reply('WRONGTYPE ' .. KEYS[2] .. ' is a ' .. found .. ' and no ' .. kind)
+          end
+        end
         local function settle()
           redis.call('XACK', KEYS[1], ARGV[1], ARGV[4])
         end
@@ -54,9 +61,12 @@ enum Scripts {
         helpers + """
             if not held() then return -1 end
             local entry = redis.call('XRANGE', KEYS[1], ARGV[4], ARGV[4])
+            local wrong = check('stream')
+            if wrong then return wrong end
+            local moved = #entry > 0 and fields(entry[1][2], 5)
             settle()
-            if #entry == 0 then return 0 end
-            redis.call('XADD', KEYS[2], '*', unpack(fields(entry[1][2], 5)))
+            if not moved then return 0 end
+            redis.call('XADD', KEYS[2], '*', unpack(moved))
             remove()
             return 1
             """)
@@ -67,10 +77,13 @@ enum Scripts {
             if not held() then return -1 end
             local entry = redis.call('XRANGE', KEYS[1], ARGV[4], ARGV[4])
             local time = redis.call('TIME')
-            settle()
-            if #entry == 0 then return 0 end
             local due = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[5])
-            redis.call('ZADD', KEYS[2], due, ARGV[4] .. ' ' .. cmsgpack.pack(fields(entry[1][2], 6)))
+            local wrong = check('zset')
+            if wrong then return wrong end
+            local member = #entry > 0 and ARGV[4] .. ' ' .. cmsgpack.pack(fields(entry[1][2], 6))
+            settle()
+            if not member then return 0 end
+            redis.call('ZADD', KEYS[2], due, member)
             remove()
             return 1
             """)

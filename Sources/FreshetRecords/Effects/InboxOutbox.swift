@@ -104,7 +104,9 @@ enum InboxOutbox {
         _ owner: String, now: Timestamp, for milliseconds: Int64, in transaction: any RecordsTransaction
     ) throws -> Bool {
         try transaction.execute(
-            "UPDATE outbox_relay SET owner = $1, held_until = $2 WHERE id = 1 AND (owner = $1 OR held_until < $3)",
+            // A lease that ends later than any can was taken before the clock was set back.
+            "UPDATE outbox_relay SET owner = $1, held_until = $2 WHERE id = 1 "
+                + "AND (owner = $1 OR held_until < $3 OR held_until > $2)",
             .text(owner), .integer(now.milliseconds + milliseconds), .integer(now.milliseconds)) == 1
     }
 }

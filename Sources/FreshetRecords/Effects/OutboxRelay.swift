@@ -3,7 +3,7 @@ internal import Hiredis
 internal import Logging
 public import ServiceLifecycle
 
-/// Publishes a service's outbox: its rows in the order of their commits, each at least once.
+/// Publishes a service's outbox: the rows of a partition in the order of their commits, each at least once.
 ///
 /// Of several processes on one database one relays at a time, by a lease in the database, so that the same row is not
 /// published by all of them. The lease is no fence: when it fails, a row is published twice under the same id, which
@@ -77,20 +77,24 @@ public struct OutboxRelay: Service {
             return held ? try InboxOutbox.waiting(limit: batch, in: transaction) : []
         }
         guard !rows.isEmpty else { return false }
-        // One pipeline for each run of rows of one topic keeps the order of the whole.
-        var done = rows.startIndex
-        while done < rows.endIndex {
-            let topic = rows[done].topic
-            let end = rows[done...].firstIndex { $0.topic != topic } ?? rows.endIndex
-            let results = try await Publisher(to: topic, on: broker).publish(rows[done..<end].map(\.event))
-            let failed = results.firstIndex { if case .failure = $0 { true } else { false } }
-            let published = rows[done..<(done + (failed ?? results.count))]
-            if !published.isEmpty {
-                try await database.transaction { try InboxOutbox.mark(published, in: $0) }
+        // A partition's rows are published all or none: one that failed between two that did not would come after them.
+        var failure: FreshetError?
+        for topic in Set(rows.map(\.topic)) {
+            let own = rows.filter { $0.topic == topic }
+            let results = await Publisher(to: topic, on: broker).publishTogether(own.map(\.event))
+            var published: [InboxOutbox.Waiting] = []
+            for (row, result) in zip(own, results) {
+                switch result {
+                case .success: published.append(row)
+                case .failure(let error): failure = failure ?? error
+                }
             }
-            if let failed { _ = try results[failed].get() }
-            done = end
+            if !published.isEmpty {
+                let marked = published[...]
+                try await database.transaction { try InboxOutbox.mark(marked, in: $0) }
+            }
         }
+        if let failure { throw failure }
         return true
     }
 }

@@ -51,6 +51,7 @@ extension ConnectionCore {
     func tryNext(after link: Link, _ route: Route, _ error: RedisError) {
         guard !route.addresses.isEmpty else { return attemptFailed(error) }
         close(link)
+        state = .locating(attempt: attempts)  // the link is closed already, should no other address do
         open(route)
     }
 

@@ -30,6 +30,7 @@ extension ConnectionCore {
     }
 
     func flush() {
+        metrics.report(&tally, commandsInFlight: queue.commands)
         guard outputStart < output.count else { return }
         let link: Link
         switch state {
@@ -44,13 +45,21 @@ extension ConnectionCore {
             case .moved(let count):
                 outputStart += count
                 written += UInt64(count)
-            case .wouldBlock: return
+                tally.sentBytes += count
+            case .wouldBlock: return dropSent()
             case .ended: return lose(explained(Self.hungUp))
             case .failed(let error): return lose(explained(error))
             }
         }
         outputStart = 0
         if output.capacity > Self.keptBytes { output = [] } else { output.removeAll(keepingCapacity: true) }
+    }
+
+    /// The buffer must not grow with all that ever passed through it on a link that is always full.
+    private func dropSent() {
+        guard outputStart > Self.keptBytes, outputStart > output.count / 2 else { return }
+        output.removeFirst(outputStart)
+        outputStart = 0
     }
 
     func tick(at now: Nanoseconds) {
@@ -83,18 +92,14 @@ extension ConnectionCore {
                         .connectionFailed, lastFailure?.message ?? named(Self.noConnection).message,
                         serverCode: lastFailure?.serverCode)
                 }
-            for request in late { request.answer(.failure(reason)) }
+            fail(late, reason)
         }
         let (expired, next) = queue.expired(at: now)
         requestDeadline = waiting.reduce(next) { min($0, $1.deadline) }
         for request in expired {
-            let sent = request.start.map { $0 < written } ?? false
-            request.answer(
-                .failure(
-                    RedisError(
-                        .timedOut,
-                        "no reply within \(Duration.nanoseconds(Int64(clamping: request.timeout)))",
-                        mayHaveRun: sent)))
+            let sent = request.start != nil
+            let limit = Duration.nanoseconds(Int64(clamping: request.timeout))
+            fail([request], RedisError(.timedOut, "no reply within \(limit)", mayHaveRun: sent))
         }
         // A peer that has answered nothing for two time-outs is taken for dead. Until then the late replies are
         // awaited and dropped, so that a server that was only frozen needs no new connection.
@@ -124,6 +129,7 @@ extension ConnectionCore {
             case .failed(let error): return lose(explained(error))
             }
             lastReceived = loop.now
+            tally.receivedBytes += count
             do {
                 try unsafe reader.parse(UnsafeRawBufferPointer(rebasing: scratch[..<count])) {
                     reader throws(RedisError) in try replyArrived(&reader)
@@ -153,6 +159,7 @@ extension ConnectionCore {
             let hasErrors = reader.hasErrors
             let replies = reader.take(count: request.pipeline.count)
             if hasErrors { inspect(replies) }
+            metrics.answered(after: loop.now - min(loop.now, request.submittedAt))
             request.answer(.success(replies))
         case .abandoned: reader.drop()
         case .unexpected:
@@ -166,7 +173,10 @@ extension ConnectionCore {
     /// A server that has become a replica is left, for the primary to be looked for again.
     private func inspect(_ replies: RedisReplies) {
         guard case .ready = state else { return }
-        for reply in replies where reply.error?.serverCode == .readOnly { isRetiring = true }
+        for error in replies.lazy.compactMap(\.error) {
+            metrics.failed(error)
+            if error.serverCode == .readOnly { isRetiring = true }
+        }
     }
 
     private static let keptBytes = 1024 * 1024

@@ -35,6 +35,8 @@ final class ConnectionCore: LoopMember, @unchecked Sendable {
     /// Who knows the primary, when there are sentinels.
     private let sentinels: SentinelSet?
     var log: ConnectionLog
+    let metrics: ConnectionMetrics
+    var tally = ConnectionMetrics.Tally()
     var state = ConnectionState.idle
     /// Where the present connection leads.
     var server: RedisConfiguration.Address?
@@ -47,7 +49,7 @@ final class ConnectionCore: LoopMember, @unchecked Sendable {
     var written: UInt64 = 0
     var appended: UInt64 = 0
     var lastReceived: Nanoseconds = 0
-    private var attempts: UInt64 = 0
+    private(set) var attempts: UInt64 = 0
     var attemptDeadline: Nanoseconds = .max
     /// When the next address is tried.
     var addressDeadline: Nanoseconds = .max
@@ -68,6 +70,7 @@ final class ConnectionCore: LoopMember, @unchecked Sendable {
         self.sentinels = sentinels
         self.loop = loop
         log = ConnectionLog(logger: logger, server: configuration.displayName)
+        metrics = ConnectionMetrics.of(configuration.displayName)
         reader = ReplyReader(maxReplyBytes: configuration.maxReplyBytes)
         // Behind sentinels an attempt is also the question who the primary is.
         backoff = Backoff(ceiling: sentinels == nil ? .seconds(1) : .milliseconds(500))
@@ -101,7 +104,8 @@ final class ConnectionCore: LoopMember, @unchecked Sendable {
     func cancel(_ request: Request) {
         request.isCancelled = true
         guard request.isSubmitted, !request.isAnswered else { return }
-        let sent = request.start.map { $0 < written } ?? false
+        // What stands in the output buffer will be sent, whoever waits for it.
+        let sent = request.start != nil
         request.answer(.failure(sent ? Self.cancelledAfterSending : Self.cancelled))
     }
 
@@ -139,6 +143,7 @@ final class ConnectionCore: LoopMember, @unchecked Sendable {
         appended += UInt64(request.pipeline.bytes.count)
         output.append(contentsOf: request.pipeline.bytes)
         queue.append(request)
+        tally.commands += request.pipeline.count
     }
 
     func failWaiting(_ error: RedisError) {
@@ -147,8 +152,11 @@ final class ConnectionCore: LoopMember, @unchecked Sendable {
         fail(requests, error)
     }
 
-    private func fail(_ requests: some Sequence<Request>, _ error: RedisError) {
-        for request in requests { request.answer(.failure(error)) }
+    func fail(_ requests: some Sequence<Request>, _ error: RedisError) {
+        for request in requests where !request.isAnswered {
+            metrics.failed(error)
+            request.answer(.failure(error))
+        }
     }
 
     // MARK: - Attempts
@@ -207,6 +215,7 @@ final class ConnectionCore: LoopMember, @unchecked Sendable {
         backoff.reset()
         lastFailure = nil
         log.connected()
+        metrics.connected()
         if case .subscriber(let pipeline, _) = role { output.append(contentsOf: pipeline.bytes) }
         writeWaiting()
     }
@@ -254,6 +263,14 @@ final class ConnectionCore: LoopMember, @unchecked Sendable {
         (attemptDeadline, addressDeadline) = (.max, .max)
         queue = RequestQueue()
         (output, outputStart) = ([], 0)
+        metrics.report(&tally, commandsInFlight: 0)
+    }
+
+    /// Nothing new goes to this node: what waits is answered, for the cluster to send it elsewhere, and what is under way
+    /// comes to its end.
+    func retire() {
+        isRetiring = true
+        failWaiting(RedisError(.connectionFailed, "\(configuration.displayName) is no primary any more"))
     }
 
     func close(_ link: Link) {

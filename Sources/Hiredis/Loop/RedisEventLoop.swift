@@ -180,9 +180,16 @@ public final class RedisEventLoop: TaskExecutor, @unchecked Sendable {
             now = MonotonicTime.now()
             let stopping = runQueued()
             for member in members { member.flush() }
-            if stopping && members.isEmpty { return }
+            if stopping && members.isEmpty && hasNothingQueued {
+                thread.store(0, ordering: .relaxed)
+                return
+            }
             poll()
         }
+    }
+
+    private var hasNothingQueued: Bool {
+        jobs.isEmpty && inbox.withLock { $0.jobs.isEmpty && $0.actions.isEmpty }
     }
 
     /// Runs what is queued, at most about a thousand jobs so that sockets are not starved.

@@ -103,7 +103,7 @@ actor ClusterRouter {
                 core.close()
                 cores[node] = nil
             } else {
-                core.isRetiring = true
+                core.retire()
             }
         }
     }

@@ -31,6 +31,7 @@ public struct RedisPipeline: Sendable {
     /// The count is part of the protocol's header, so it is said first; a body that writes another number is a
     /// programmer's error.
     public mutating func append(argumentCount: Int, _ body: (inout CommandWriter) -> Void) {
+        precondition(argumentCount > 0, "a command has a name: the server answers nothing to an empty one")
         bytes.append(UInt8(ascii: "*"))
         bytes.appendDecimal(argumentCount)
         bytes.append(UInt8(ascii: "\r"))
