@@ -13,11 +13,12 @@ struct BenchServer: Sendable {
     var url: String { local.url }
     /// The server's address for the C program.
     var address: String { local.socketPath }
-    /// The server through TLS. To fill the TLS rows, give the server a certificate and a TLS port and return the URL.
-    var tlsURL: String? { nil }
-
-    /// Whether the client can be told to use TLS at all.
-    static var clientSpeaksTLS: Bool { (try? RedisConfiguration(url: "rediss://localhost")) != nil }
+    /// The server through TLS.
+    let tlsURL: String
+    /// Its files go with it.
+    let certificates: TestCertificates
+    /// The server through TCP without TLS: what TLS is compared with.
+    var tcpURL: String { local.tcpURL }
 
     /// Removes what the last measurement left and makes what this one needs: nothing to publish, all entries and the
     /// group to read.
@@ -39,9 +40,14 @@ struct BenchServer: Sendable {
 
 /// Runs the body with a server that is stopped at the end in any case.
 func withBenchServer<R>(_ body: (BenchServer) async throws -> R) async throws -> R {
-    try await withRedisServer { local in
+    let certificates = try await TestCertificates()
+    let tlsPort = freePort()
+    let server = LocalRedisServer(port: freePort(), options: certificates.serverOptions(port: tlsPort))
+    return try await withRedisServer(server) { local in
         let client = RedisClient(try RedisConfiguration(url: local.url))
         defer { client.close() }
-        return try await body(BenchServer(local: local, client: client))
+        let tlsURL = "rediss://127.0.0.1:\(tlsPort)?tls-ca=\(certificates.authority)"
+        return try await body(
+            BenchServer(local: local, client: client, tlsURL: tlsURL, certificates: certificates))
     }
 }

@@ -9,13 +9,9 @@ struct Comparison: Sendable {
 
     func run(_ rows: [Row]) async throws -> ComparisonReport {
         var results: [ComparisonReport.Line] = []
-        var skipped: [Row] = []
         let progress = Progress()
         for row in rows {
-            guard let (subject, other) = try opponents(in: row) else {
-                skipped.append(row)
-                continue
-            }
+            let (subject, other) = try opponents(in: row)
             var samples: [Sample] = []
             var otherSamples: [Sample] = []
             let events = events ?? row.defaultEvents
@@ -29,23 +25,14 @@ struct Comparison: Sendable {
             results.append(.init(row, Figures(medianOf: samples), Figures(medianOf: otherSamples)))
         }
         progress.clear()
-        if !skipped.isEmpty {
-            let names = skipped.map(\.rawValue).joined(separator: ", ")
-            let reason =
-                BenchServer.clientSpeaksTLS
-                ? "there is no server with TLS to measure on" : "this client does not speak TLS (rediss://)"
-            StandardErrorLine.write("bench: left out \(names): \(reason)")
-        }
         return ComparisonReport(rows: results)
     }
 
-    /// Nil when the row cannot be measured.
-    private func opponents(in row: Row) throws -> (Subject, Subject)? {
+    private func opponents(in row: Row) throws -> (Subject, Subject) {
         guard row.usesTLS else { return (try .swift(url: server.url), try .c(address: server.address)) }
-        guard BenchServer.clientSpeaksTLS, let tlsURL = server.tlsURL else { return nil }
         return (
-            try .swift(url: tlsURL, named: "Swift with TLS"),
-            try .swift(url: server.url, named: "Swift without TLS")
+            try .swift(url: server.tlsURL, named: "Swift with TLS"),
+            try .swift(url: server.tcpURL, named: "Swift without TLS")
         )
     }
 }
