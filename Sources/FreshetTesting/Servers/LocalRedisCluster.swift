@@ -91,6 +91,19 @@ public final class LocalRedisCluster: LocalRedisNodes, @unchecked Sendable {
         try await send(RedisCommand("ROLE"), to: node).array?[0].string == "master"
     }
 
+    /// Makes a replica the primary, without loss. The servers give up after 5 s when they are busy, hence again.
+    public func failOver(to replica: Int) async throws {
+        for _ in 0..<5 {
+            try await send(RedisCommand("CLUSTER", "FAILOVER"), to: replica)
+            do {
+                return try await eventually("it is the primary", within: .seconds(6)) {
+                    (try? await self.isPrimary(replica)) == true
+                }
+            } catch is NotInTime {}
+        }
+        throw StartError(description: "node \(replica) did not become a primary in 30 s")
+    }
+
     /// A node's id.
     public func identifier(of node: Int) async throws -> String {
         try await send(RedisCommand("CLUSTER", "MYID"), to: node).string ?? ""
