@@ -106,6 +106,7 @@ let package = Package(
             "FreshetReplayTests",
             ["FreshetReplay", "Freshet", "Hiredis", "FreshetTesting", lifecycle, logging]),
         tests("FreshetServiceTests", ["FreshetService", "FreshetRecords", "Freshet"]),
+        tests("FreshetTestingTests", ["FreshetTesting", "Hiredis"]),
         tests("FreshetToolsTests", ["Freshet", "Hiredis", "FreshetTesting"]),
         tests("ShopEventsTests", ["ShopEvents", "Freshet"]),
         tests("ShopTests", ["Shop", "ShopEvents"]),

@@ -22,11 +22,11 @@ public final class LocalRedisCluster: LocalRedisNodes, @unchecked Sendable {
     public var url: String { "redis+cluster://\(addresses.map(\.description).joined(separator: ","))" }
 
     override func arguments(of node: Int) -> [String] {
-        let milliseconds = nodeTimeout.components.seconds * 1000
-        return [
+        [
             "--bind", hosts[node], "--bind-source-addr", hosts[node], "--port", "\(port)", "--protected-mode",
             "no", "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout",
-            "\(milliseconds)", "--save", "", "--appendonly", "no", "--dir", folder(of: node), "--daemonize",
+            "\(Self.milliseconds(nodeTimeout))", "--save", "", "--appendonly", "no", "--dir",
+            folder(of: node), "--daemonize",
             "no", "--repl-diskless-sync-delay", "0",
         ] + options
     }
@@ -57,12 +57,13 @@ public final class LocalRedisCluster: LocalRedisNodes, @unchecked Sendable {
         try await awaitHealth()
     }
 
-    /// Waits until every node that answers sees the whole cluster working, with a replica at each primary.
+    /// Waits until every node that runs sees the whole cluster working, with a replica at each primary.
     public func awaitHealth() async throws {
-        for node in addresses.indices {
+        for node in addresses.indices where isRunning(node) {
             try await waitFor("the cluster works, says node \(node)") {
-                guard try await self.state(of: node)["cluster_state"] == "ok" else { return false }
-                let replication = try await self.information("replication", of: node)
+                guard (try? await self.state(of: node))?["cluster_state"] == "ok",
+                    let replication = try? await self.information("replication", of: node)
+                else { return false }
                 return replication["role"] == "master"
                     ? replication["slave0"]?.contains("state=online") == true
                     : replication["master_link_status"] == "up"
@@ -107,35 +108,6 @@ public final class LocalRedisCluster: LocalRedisNodes, @unchecked Sendable {
     /// A node's id.
     public func identifier(of node: Int) async throws -> String {
         try await send(RedisCommand("CLUSTER", "MYID"), to: node).string ?? ""
-    }
-
-    /// Announces that a slot moves: the source sends who asks for keys it has no more on to the target (ASK).
-    public func beginMove(ofSlot slot: Int, from source: Int, to target: Int) async throws {
-        let (from, to) = (try await identifier(of: source), try await identifier(of: target))
-        try await send(RedisCommand("CLUSTER", "SETSLOT", slot, "IMPORTING", from), to: target)
-        try await send(RedisCommand("CLUSTER", "SETSLOT", slot, "MIGRATING", to), to: source)
-    }
-
-    /// Moves at most so many keys of the slot; returns how many were moved.
-    @discardableResult
-    public func moveKeys(ofSlot slot: Int, from source: Int, to target: Int, count: Int = 100) async throws
-        -> Int
-    {
-        let keys = try await send(RedisCommand("CLUSTER", "GETKEYSINSLOT", slot, count), to: source).array
-        let names = keys?.compactMap(\.string) ?? []
-        guard !names.isEmpty else { return 0 }
-        let head: [any RedisArgument] = ["MIGRATE", hosts[target], port, "", 0, 5000, "KEYS"]
-        try await send(RedisCommand(arguments: head + names), to: source)
-        return names.count
-    }
-
-    /// Gives the slot to the target for good.
-    public func endMove(ofSlot slot: Int, to target: Int) async throws {
-        let id = try await identifier(of: target)
-        for node in [target] + addresses.indices.filter({ $0 != target }) {
-            // Replicas refuse, and learn it from their primaries.
-            _ = try? await send(RedisCommand("CLUSTER", "SETSLOT", slot, "NODE", id), to: node)
-        }
     }
 }
 

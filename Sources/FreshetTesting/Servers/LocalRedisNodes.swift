@@ -26,10 +26,15 @@ public class LocalRedisNodes: @unchecked Sendable {
     private let network = NetworkCut()
 
     init(count: Int) {
-        let net = "127.\(Int.random(in: 10...250)).\(Int.random(in: 0...255))"
-        hosts = (1...count).map { "\(net).\($0)" }
-        let port = Int.random(in: 10_000...20_000)
-        self.port = port
+        // A cluster's nodes also listen 10,000 ports higher. Both are below the ports that the kernel gives to clients.
+        var (hosts, port): ([String], Int) = ([], 0)
+        repeat {
+            let net = "127.\(Int.random(in: 10...250)).\(Int.random(in: 0...255))"
+            hosts = (1...count).map { "\(net).\($0)" }
+            port = Int.random(in: 10_000...20_000)
+        } while !hosts.allSatisfy({ host in [port, port + 10_000].allSatisfy { isFree(host: host, port: $0) }
+        })
+        (self.hosts, self.port) = (hosts, port)
         addresses = hosts.map { .tcp(host: $0, port: port) }
         folder = "/tmp/freshet-\(String(UInt64.random(in: 0 ... .max), radix: 36))"
         processes = Mutex(Array(repeating: nil, count: count))
@@ -40,7 +45,18 @@ public class LocalRedisNodes: @unchecked Sendable {
 
     func folder(of node: Int) -> String { "\(folder)/\(node)" }
 
+    private func log(of node: Int) -> String { "\(folder(of: node))/redis.log" }
+
+    /// The process id of a node while it runs.
+    public func processID(of node: Int) -> Int32? {
+        processes.withLock { $0[node].flatMap { $0.ending == nil ? $0.id : nil } }
+    }
+
+    /// Whether a node's process is there, frozen or not.
+    public func isRunning(_ node: Int) -> Bool { processID(of: node) != nil }
+
     func launch(_ node: Int) throws {
+        guard !isRunning(node) else { throw StartError(description: "node \(node) still runs") }
         guard let binary = LocalRedisServer.binary else {
             throw StartError(
                 description: "redis-server is not in PATH (Debian: apt-get install redis-server)")
@@ -48,7 +64,7 @@ public class LocalRedisNodes: @unchecked Sendable {
         try FileManager.default.createDirectory(
             atPath: folder(of: node), withIntermediateDirectories: true,
             attributes: [.posixPermissions: 0o700])
-        let log = "\(folder(of: node))/redis.log"
+        let log = log(of: node)
         let child = try ChildProcess(
             binary, try arguments(of: node), output: .file(log), errors: .file(log))
         processes.withLock { $0[node] = child }
@@ -88,7 +104,7 @@ public class LocalRedisNodes: @unchecked Sendable {
         await child?.wait()
     }
 
-    /// Starts a killed node again.
+    /// Starts a killed node again on its files, without waiting until it answers; an error while it still runs.
     public func restart(_ node: Int) throws { try launch(node) }
 
     /// Freezes a node (SIGSTOP).
@@ -111,7 +127,12 @@ public class LocalRedisNodes: @unchecked Sendable {
     /// Waits until a node answers.
     func awaitAnswer(_ node: Int) async throws {
         try await waitFor("node \(node) answers") {
-            (try? await self.send(RedisCommand("PING"), to: node)) != nil
+            guard self.isRunning(node) else {
+                let text = (try? String(contentsOfFile: self.log(of: node), encoding: .utf8)) ?? ""
+                let lines = text.split(separator: "\n").suffix(5).joined(separator: " | ")
+                throw StartError(description: "node \(node) did not start: \(lines)")
+            }
+            return (try? await self.send(RedisCommand("PING"), to: node)) != nil
         }
     }
 
@@ -127,6 +148,11 @@ public class LocalRedisNodes: @unchecked Sendable {
     func information(_ section: String, of node: Int) async throws -> [String: String] {
         let text = try await send(RedisCommand("INFO", section), to: node).string ?? ""
         return Self.fields(text)
+    }
+
+    static func milliseconds(_ duration: Duration) -> Int64 {
+        let (seconds, attoseconds) = duration.components
+        return seconds * 1000 + attoseconds / 1_000_000_000_000_000
     }
 
     static func fields(_ text: String) -> [String: String] {

@@ -39,7 +39,7 @@ public final class LocalRedisSentinels: LocalRedisNodes, @unchecked Sendable {
         if node >= 3 {
             lines += [
                 "sentinel monitor \(name) \(hosts[0]) \(port) 2",
-                "sentinel down-after-milliseconds \(name) \(downAfter.components.seconds * 1000)",
+                "sentinel down-after-milliseconds \(name) \(Self.milliseconds(downAfter))",
                 "sentinel failover-timeout \(name) 10000", "sentinel parallel-syncs \(name) 1",
                 "sentinel announce-ip \(hosts[node])",
             ]
@@ -72,7 +72,7 @@ public final class LocalRedisSentinels: LocalRedisNodes, @unchecked Sendable {
     /// The nodes that the sentinels name as the primary, one for each sentinel that answers.
     public func namedPrimaries() async -> [Int] {
         var named: [Int] = []
-        for sentinel in 3..<6 {
+        for sentinel in 3..<6 where isRunning(sentinel) {
             let answer = try? await send(
                 RedisCommand("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name), to: sentinel)
             if let host = answer?.array?[0].string, let node = hosts.firstIndex(of: host) {
@@ -80,6 +80,12 @@ public final class LocalRedisSentinels: LocalRedisNodes, @unchecked Sendable {
             }
         }
         return named
+    }
+
+    /// The node that at least two sentinels, the quorum, name as the primary; nil while they do not agree.
+    public func primary() async -> Int? {
+        let named = await namedPrimaries()
+        return named.first { node in named.count { $0 == node } >= 2 }
     }
 }
 

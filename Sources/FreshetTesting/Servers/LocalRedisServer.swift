@@ -104,10 +104,7 @@ public final class LocalRedisServer: Sendable {
     private var running: ChildProcess? { process.withLock { $0?.ending == nil ? $0 : nil } }
 
     static var binary: String? {
-        let environment = ProcessInfo.processInfo.environment
-        if let path = environment["REDIS_SERVER"] { return path }
-        let folders = (environment["PATH"] ?? "").split(separator: ":") + ["/usr/bin", "/usr/local/bin"]
-        return folders.map { "\($0)/redis-server" }.first { FileManager.default.isExecutableFile(atPath: $0) }
+        ProcessInfo.processInfo.environment["REDIS_SERVER"] ?? Programs.path(of: "redis-server")
     }
 }
 
@@ -124,23 +121,4 @@ public func withRedisServer<R>(
         await server.stop()
         throw error
     }
-}
-
-/// A port on 127.0.0.1 that was free a moment ago.
-public func freePort() -> Int {
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    defer { close(descriptor) }
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let port: UInt16? = unsafe withUnsafeMutablePointer(to: &address) { pointer in
-        unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
-            guard unsafe bind(descriptor, generic, length) == 0,
-                unsafe getsockname(descriptor, generic, &length) == 0
-            else { return nil }
-            return unsafe UnsafeRawPointer(generic).load(as: sockaddr_in.self).sin_port
-        }
-    }
-    return port.map { Int(UInt16(bigEndian: $0)) } ?? 0
 }

@@ -2,66 +2,87 @@ internal import FoundationEssentials
 
 /// Cuts addresses of this machine off from each other, by rules of iptables that drop what they send each other.
 ///
-/// Needs root and iptables. The rules carry a comment of their own and end with `heal`.
+/// Needs root and iptables. The rules carry a comment of their own, so cuts that are made side by side end one by one;
+/// they end with `heal`, and outlive this process when it dies before.
 final class NetworkCut: Sendable {
     /// iptables is missing or may not be used.
     struct CutError: Error, CustomStringConvertible {
         let description: String
     }
 
-    private let comment = "freshet-\(String(UInt64.random(in: 0 ... .max), radix: 36))"
+    /// What marks the rules of this cut.
+    let comment = "freshet-\(String(UInt64.random(in: 0 ... .max), radix: 36))"
+    private let binary: String?
+
+    /// - Parameter binary: the path of iptables; nil when there is none.
+    init(binary: String? = Programs.path(of: "iptables")) { self.binary = binary }
 
     /// Whether this machine and this user can.
     static func isPossible() async -> Bool {
-        guard let binary, let child = try? ChildProcess(binary, ["-w", "-S", "INPUT"]) else { return false }
-        return await child.wait() == .exited(0)
+        (try? await NetworkCut().run(["-S", "INPUT"])) != nil
     }
 
-    /// Drops all traffic between one address and these others, in both directions.
-    func cut(_ address: String, from others: [String]) async throws {
+    /// Drops all traffic between one address and these others, in both directions. After an error some of it may be
+    /// dropped; `heal` ends that as well.
+    func cut(_ address: String, from others: [String]) async throws(CutError) {
         for other in others where other != address {
-            try await rule("-A", from: address, to: other)
-            try await rule("-A", from: other, to: address)
-        }
-    }
-
-    /// Lets everything pass again.
-    func heal() async throws {
-        let list = "/tmp/\(comment)"
-        defer { try? FileManager.default.removeItem(atPath: list) }
-        guard let binary = Self.binary else { return }
-        let child = try ChildProcess(binary, ["-w", "-S", "INPUT"], output: .file(list))
-        await child.wait()
-        for line in (try? String(contentsOfFile: list, encoding: .utf8))?.split(separator: "\n") ?? []
-        where line.contains(comment) {
-            let words = line.split(separator: " ").map {
-                $0 == "-A" ? "-D" : String($0.filter { $0 != "\"" })
+            for (source, target) in [(address, other), (other, address)] {
+                try await run(
+                    [
+                        "-A", "INPUT", "-i", "lo", "-s", source, "-d", target, "-m", "comment", "--comment",
+                        comment, "-j", "DROP",
+                    ])
             }
-            try await Self.run(["-w"] + words)
         }
     }
 
-    private func rule(_ action: String, from source: String, to target: String) async throws {
-        try await Self.run(
-            [
-                "-w", action, "INPUT", "-i", "lo", "-s", source, "-d", target, "-m", "comment", "--comment",
-                comment, "-j", "DROP",
-            ])
+    /// Lets everything pass again. A rule that cannot be removed does not keep the others: the first error is thrown
+    /// at the end.
+    func heal() async throws(CutError) {
+        guard binary != nil else { return }
+        var failure: CutError?
+        for rule in try await rules() {
+            do throws(CutError) {
+                try await run(["-D"] + rule)
+            } catch {
+                failure = failure ?? error
+            }
+        }
+        if let failure { throw failure }
     }
 
-    private static let binary = ["/usr/sbin/iptables", "/sbin/iptables"].first {
-        FileManager.default.isExecutableFile(atPath: $0)
+    /// The rules of this cut that are in force, as words without `-A`.
+    func rules() async throws(CutError) -> [[String]] {
+        try await run(["-S", "INPUT"]).split(separator: "\n").compactMap { line in
+            let words = line.split(separator: " ").map { $0.filter { $0 != "\"" } }
+            return words.first == "-A" && words.contains(comment) ? Array(words.dropFirst()) : nil
+        }
     }
 
-    private static func run(_ arguments: [String]) async throws {
+    /// Runs iptables, waiting for others that use it (`-w`), and returns what it printed.
+    @discardableResult
+    private func run(_ arguments: [String]) async throws(CutError) -> String {
         guard let binary else {
             throw CutError(description: "iptables is not installed (Debian: apt-get install iptables)")
         }
-        let child = try ChildProcess(binary, arguments)
-        let ending = await child.wait()
-        guard ending == .exited(0) else {
-            throw CutError(
-                description: "iptables \(arguments.joined(separator: " ")) ended \(ending): is this root?")
+        let log = "/tmp/\(comment)-\(String(UInt64.random(in: 0 ... .max), radix: 36))"
+        defer { try? FileManager.default.removeItem(atPath: log) }
+        let ending: ChildProcess.Ending
+        do throws(ChildProcess.SpawnError) {
+            ending = try await ChildProcess(
+                binary, ["-w"] + arguments, output: .file(log), errors: .file(log)
+            )
+            .wait()
+        } catch {
+            throw CutError(description: error.description)
         }
+        let text = (try? String(contentsOfFile: log, encoding: .utf8)) ?? ""
+        guard ending == .exited(0) else {
+            let reason = text.split(separator: "\n").joined(separator: " | ")
+            throw CutError(
+                description:
+                    "iptables \(arguments.joined(separator: " ")) ended \(ending) (is this root?): \(reason)")
+        }
+        return text
     }
 }

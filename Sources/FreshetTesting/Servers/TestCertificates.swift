@@ -34,14 +34,16 @@ public final class TestCertificates: Sendable {
     public let misnamed: Pair
 
     /// Makes them; takes about 0.2 s.
-    public init() async throws {
+    ///
+    /// - Parameter names: what `server` and `expired` are for as well, such as `DNS:redis.example` or `IP:127.1.2.3`.
+    public init(names: [String] = []) async throws {
         let folder = "/tmp/freshet-tls-\(String(UInt64.random(in: 0 ... .max), radix: 36))"
         try FileManager.default.createDirectory(
             atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         self.folder = folder
         authority = try await Self.authority("ca", in: folder)
         strangersAuthority = try await Self.authority("stranger", in: folder)
-        let here = "DNS:localhost,IP:127.0.0.1,IP:::1"
+        let here = (["DNS:localhost", "IP:127.0.0.1", "IP:::1"] + names).joined(separator: ",")
         server = try await Self.pair("server", for: here, in: folder)
         client = try await Self.pair("client", for: "DNS:client", in: folder)
         expired = try await Self.pair("expired", for: here, days: -1, in: folder)
@@ -100,7 +102,10 @@ public final class TestCertificates: Sendable {
         for index in arguments.indices.dropLast() where files.contains(arguments[index]) {
             absolute[index + 1] = "\(folder)/\(arguments[index + 1])"
         }
-        let child = try ChildProcess("/usr/bin/openssl", absolute, errors: .file(log))
+        guard let binary = Programs.path(of: "openssl") else {
+            throw MakeError(description: "openssl is not in PATH (Debian: apt-get install openssl)")
+        }
+        let child = try ChildProcess(binary, absolute, errors: .file(log))
         guard await child.wait() == .exited(0) else {
             let text = (try? String(contentsOfFile: log, encoding: .utf8)) ?? ""
             throw MakeError(description: "openssl \(arguments.joined(separator: " ")): \(text)")
