@@ -11,7 +11,7 @@ BENCH ?=
 PACKAGES := libhiredis-dev libsqlite3-dev libssl-dev openssl iptables redis-server
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup build release run bench test lint format clean
+.PHONY: help setup build release run bench test failover lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ bench: setup ## Measure the client beside plain C on hiredis
 test: setup ## Run all tests (they start their own servers)
 	swift build --build-tests
 	swift test --skip-build --experimental-maximum-parallelization-width 8
+
+failover: setup ## Run the failover tests alone, where writing may stand still 1 s longer than the servers need
+	swift build --build-tests
+	FRESHET_STRICT_TIMING=1 swift test --skip-build --filter HiredisTests.FailoverTests
 
 lint: ## Check the format and the house rules
 	swift format lint --strict --recursive --parallel Package.swift Sources Tests

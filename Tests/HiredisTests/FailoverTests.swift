@@ -1,3 +1,4 @@
+import FoundationEssentials
 import FreshetTesting
 import Synchronization
 import Testing
@@ -9,6 +10,11 @@ import Testing
 /// Primaries are cut off before they are killed: a kill alone loses nothing, because the kernel still sends what is in
 /// the replication buffer.
 @Suite(.serialized) struct FailoverTests {
+    /// How much longer than the servers need writing may stand still: 1 s on a machine of one's own (`make failover`),
+    /// more beside all other tests on two cores.
+    private static let allowance: Duration =
+        ProcessInfo.processInfo.environment["FRESHET_STRICT_TIMING"] == nil ? .seconds(8) : .seconds(1)
+
     /// What one writer knows about its stream.
     private struct Written: Sendable {
         /// Acknowledged, with the number of replicas that WAIT said have it.
@@ -193,7 +199,7 @@ import Testing
             }
             print("sentinel, \(end): \(verdict); the servers needed \(needed.withLock { $0 })")
             #expect(verdict.coveredLost == 0 && verdict.doubled == 0 && verdict.covered > 10)
-            #expect(verdict.standstill <= needed.withLock { $0 } + .seconds(1))
+            #expect(verdict.standstill <= needed.withLock { $0 } + Self.allowance)
         }
     }
 
@@ -229,7 +235,7 @@ import Testing
             }
             print("cluster, \(end): \(verdict); the servers needed \(needed.withLock { $0 })")
             #expect(verdict.coveredLost == 0 && verdict.doubled == 0 && verdict.covered > 10)
-            #expect(verdict.standstill <= needed.withLock { $0 } + .seconds(1))
+            #expect(verdict.standstill <= needed.withLock { $0 } + Self.allowance)
         }
     }
 
@@ -251,7 +257,7 @@ import Testing
             }
             print("slot moved: \(verdict)")
             #expect(verdict.lost == 0 && verdict.doubled == 0 && verdict.ambiguous == 0)
-            #expect(verdict.standstill <= .seconds(1))
+            #expect(verdict.standstill <= Self.allowance)
         }
     }
 
