@@ -3,6 +3,8 @@ internal import Hiredis
 
 /// A real Redis Cluster of one's own: primaries with one replica each. Node i is a primary at first, and node
 /// `primaries + i` its replica.
+///
+/// `@unchecked Sendable` because its parent is; it adds only constants.
 public final class LocalRedisCluster: LocalRedisNodes, @unchecked Sendable {
     /// How many primaries there are.
     public let primaries: Int

@@ -8,7 +8,8 @@ internal import Synchronization
 ///
 /// What `LocalRedisCluster` and `LocalRedisSentinels` have in common.
 public class LocalRedisNodes: @unchecked Sendable {
-    // @unchecked, as every class that others inherit from: what changes is in `processes`, a mutex.
+    // `@unchecked Sendable` because others inherit from it, which the compiler cannot follow: what changes is in
+    // `processes`, a mutex.
 
     /// Servers that did not come up, or not together.
     public struct StartError: Error, CustomStringConvertible {

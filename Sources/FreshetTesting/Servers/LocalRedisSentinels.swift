@@ -2,6 +2,8 @@ internal import FoundationEssentials
 internal import Hiredis
 
 /// A real primary (node 0) with two replicas (1, 2) and three sentinels (3, 4, 5) of one's own.
+///
+/// `@unchecked Sendable` because its parent is; it adds only constants.
 public final class LocalRedisSentinels: LocalRedisNodes, @unchecked Sendable {
     /// The name under which the sentinels know the primary.
     public let name: String
