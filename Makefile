@@ -11,7 +11,7 @@ BENCH ?=
 PACKAGES := libhiredis-dev libsqlite3-dev libssl-dev openssl iptables redis-server
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup build release run bench test failover lint format clean
+.PHONY: help setup build release run bench test failover sanitize fuzz lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,26 @@ failover: setup ## Run the failover tests alone, where writing may stand still 1
 	swift build --build-tests
 	FRESHET_STRICT_TIMING=1 swift test --skip-build --filter HiredisTests.FailoverTests
 
+sanitize: setup ## Run the client's tests under the address and the thread sanitizer
+	swift build --build-tests --sanitize address --scratch-path .build-sanitize/address
+	ASAN_OPTIONS=detect_leaks=0 FRESHET_SANITIZED=1 swift test --skip-build --sanitize address \
+	  --scratch-path .build-sanitize/address --filter '^HiredisTests\.' --no-parallel
+	swift build --build-tests --sanitize thread --scratch-path .build-sanitize/thread -Xswiftc -DFRESHET_VISIBLE_LOCKS
+	TSAN_OPTIONS="halt_on_error=0 exitcode=66" FRESHET_SANITIZED=1 swift test --skip-build --sanitize thread \
+	  --scratch-path .build-sanitize/thread -Xswiftc -DFRESHET_VISIBLE_LOCKS --filter '^HiredisTests\.' --no-parallel
+
+# The clang beside swift: it has libFuzzer.
+CLANG = $(dir $(realpath $(shell command -v swift)))clang
+# How many cases `make fuzz` tries.
+FUZZ ?= 1000000
+
+fuzz: setup ## Try a million hostile replies on the reader, under libFuzzer and the address sanitizer
+	@mkdir -p .build-fuzz/corpus
+	$(CLANG) -g -O1 -fsanitize=fuzzer,address -fuse-ld=lld -I Sources/CHiredisShims/include Tests/Fuzzing/reader.c \
+	  Sources/CHiredisShims/reader.c -lhiredis -o .build-fuzz/reader
+	.build-fuzz/reader -runs=$(FUZZ) -dict=Tests/Fuzzing/reader.dict -max_len=400 -verbosity=1 -print_final_stats=1 \
+	  .build-fuzz/corpus
+
 lint: ## Check the format and the house rules
 	swift format lint --strict --recursive --parallel Package.swift Sources Tests
 
@@ -59,4 +79,4 @@ format: ## Format the sources
 	swift format --in-place --recursive --parallel Package.swift Sources Tests
 
 clean: ## Remove what was built and the demo's data
-	rm -rf .build .build-release $(DATA)
+	rm -rf .build .build-release .build-sanitize .build-fuzz $(DATA)

@@ -1,5 +1,6 @@
 internal import FoundationEssentials
 internal import Glibc
+internal import Hiredis
 internal import Synchronization
 
 /// A process that this one started: signalled and awaited by its id.
@@ -37,7 +38,7 @@ public final class ChildProcess: Sendable {
         var ending: Ending?
         var waiters: [CheckedContinuation<Ending, Never>] = []
     }
-    private let state = Mutex(State())
+    private let state = Guarded(State())
 
     /// Starts a program.
     ///

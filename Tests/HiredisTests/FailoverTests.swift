@@ -174,7 +174,7 @@ import Testing
         _ end: String
     ) async throws {
         try await withRedisSentinels { nodes in
-            let needed = Mutex(Duration.zero)
+            let needed = Guarded(Duration.zero)
             let verdict = try await judge(nodes.url, keys: ["a", "b"]) { _ in
                 try await nodes.cut(0)
                 if end == "killed" {
@@ -216,7 +216,7 @@ import Testing
             let keys = (0..<3).compactMap { node in
                 (0...).lazy.map { "k\($0)" }.first { nodes.firstPrimary(of: $0) == node }
             }
-            let needed = Mutex(Duration.zero)
+            let needed = Guarded(Duration.zero)
             let verdict = try await judge(nodes.url, keys: keys) { _ in
                 try await nodes.cut(0)
                 if end == "killed" {

@@ -21,7 +21,7 @@ import Testing
         try await withRedisServer(server) { server in
             let client = RedisClient(try RedisConfiguration(url: server.url))
             defer { client.close() }
-            let killed = Mutex<ContinuousClock.Instant?>(nil)
+            let killed = Guarded<ContinuousClock.Instant?>(nil)
             let tallies = try await withThrowingTaskGroup(of: (Int, Tally).self) { group in
                 for number in 0..<1000 {
                     group.addTask {
@@ -207,7 +207,7 @@ import Testing
 }
 
 /// What this process holds.
-private struct Held {
+struct Held {
     let descriptors: Int
     let threads: Int
     let residentBytes: Int

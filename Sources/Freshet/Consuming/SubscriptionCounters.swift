@@ -1,10 +1,11 @@
 internal import Metrics
+internal import Hiredis
 internal import Synchronization
 
 /// What a subscription has done so far, for tests and displays; the same counts go to swift-metrics as
 /// `freshet_settled_total`, with the topic, the group and the outcome as labels.
 public final class SubscriptionCounters: Sendable {
-    private let counts = Mutex<[Outcome: Int]>([:])
+    private let counts = Guarded<[Outcome: Int]>([:])
     private let counters: [Outcome: Counter]
 
     init(topic: TopicName, group: GroupName) {

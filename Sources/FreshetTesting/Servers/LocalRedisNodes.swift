@@ -23,7 +23,7 @@ public class LocalRedisNodes: @unchecked Sendable {
     public let folder: String
     let hosts: [String]
     let port: Int
-    private let processes: Mutex<[ChildProcess?]>
+    private let processes: Guarded<[ChildProcess?]>
     private let network = NetworkCut()
 
     init(count: Int) {
@@ -38,7 +38,7 @@ public class LocalRedisNodes: @unchecked Sendable {
         (self.hosts, self.port) = (hosts, port)
         addresses = hosts.map { .tcp(host: $0, port: port) }
         folder = "/tmp/freshet-\(String(UInt64.random(in: 0 ... .max), radix: 36))"
-        processes = Mutex(Array(repeating: nil, count: count))
+        processes = Guarded(Array(repeating: nil, count: count))
     }
 
     /// The arguments of a node's server.

@@ -20,7 +20,7 @@ public final class LocalRedisServer: Sendable {
     public let port: Int?
     private let options: [String]
     private let ownsFolder: Bool
-    private let process = Mutex<ChildProcess?>(nil)
+    private let process = Guarded<ChildProcess?>(nil)
 
     /// Describes a server; `start` starts it.
     ///

@@ -29,7 +29,7 @@ final class ConnectionCore: LoopMember, @unchecked Sendable {
     let configuration: RedisConfiguration
     let role: Role
     /// What other threads may know: the present connection, while it stands.
-    let identity = Mutex<Identity?>(nil)
+    let identity = Guarded<Identity?>(nil)
 
     let loop: RedisEventLoop
     /// Who knows the primary, when there are sentinels.

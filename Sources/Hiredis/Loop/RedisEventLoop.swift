@@ -31,7 +31,7 @@ public final class RedisEventLoop: TaskExecutor, @unchecked Sendable {
     /// The loop that is used when none is named. It lives as long as the process.
     public static let shared = RedisEventLoop(name: "freshet-loop")
 
-    private let inbox = Mutex(Inbox())
+    private let inbox = Guarded(Inbox())
     private let wakeup: Int32
     private let thread = Atomic<UInt>(0)
     // Of the thread:

@@ -17,9 +17,9 @@ final class ConnectionMetrics: Sendable {
     private let connects: Counter
     private let inFlight: Meter
     private let duration: Timer
-    private let errors = Mutex<[String: Counter]>([:])
+    private let errors = Guarded<[String: Counter]>([:])
 
-    private static let known = Mutex<[String: ConnectionMetrics]>([:])
+    private static let known = Guarded<[String: ConnectionMetrics]>([:])
 
     /// The metrics of this server, made once a process.
     static func of(_ server: String) -> ConnectionMetrics {
