@@ -114,6 +114,32 @@ public final class RedisClient: Sendable {
         return replies
     }
 
+    /// What the server can do. It is asked once for each connection, and again after a reconnect: the next server may be
+    /// another version.
+    ///
+    /// Nothing promises that the next command goes to the same connection, so whoever acts on the answer still handles
+    /// the error of a server that lacks it.
+    ///
+    /// - Parameter keyPrefix: what the key begins with that the options are tried on. It is never made. In a cluster its
+    ///   hash tag decides which node is asked; with an ACL it must be within the user's keys.
+    public func capabilities(keyPrefix: String = "") async throws(RedisError) -> RedisCapabilities {
+        let key = "\(keyPrefix)freshet-probe-\(UInt64.random(in: 0 ... .max))"
+        let core: ConnectionCore
+        switch backend {
+        case .connection(let own, _):
+            core = own
+            try await connect()
+        case .cluster(let router): core = try await router.core(forKey: key)
+        }
+        let before = core.identity.withLock { $0 }
+        if let known = before?.capabilities { return known }
+        let capabilities = try RedisCapabilities(try await send(RedisCapabilities.probe(key: key)))
+        core.identity.withLock { identity in
+            if identity?.generation == before?.generation { identity?.capabilities = capabilities }
+        }
+        return capabilities
+    }
+
     /// Closes the connections for ever. Who still waits gets `closed`.
     public func close() {
         switch backend {

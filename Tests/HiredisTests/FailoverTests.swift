@@ -268,6 +268,10 @@ import Testing
             let client = RedisClient(try RedisConfiguration(url: nodes.url))
             defer { client.close() }
             try await client.connect()
+            for partition in 0..<8 {
+                let capabilities = try await client.capabilities(keyPrefix: "{orders:\(partition)}")
+                #expect(capabilities.has(.xautoclaim) && capabilities.version != nil)
+            }
             var pipeline = RedisPipeline()
             for number in 0..<100 {
                 pipeline.append("SET", "key\(number)", "v\(number)")

@@ -43,7 +43,7 @@ extension Broker {
     private func newestID(of stream: String) async throws(FreshetError) -> StreamID {
         do {
             let information = try await client.send(RedisCommand("XINFO", "STREAM", stream))
-            return information.value(of: "last-generated-id")?.string.flatMap { StreamID($0) } ?? .zero
+            return information.value(named: "last-generated-id")?.string.flatMap { StreamID($0) } ?? .zero
         } catch  where error.message.contains("no such key") {
             return .zero
         } catch { throw FreshetError(error) }
@@ -56,17 +56,5 @@ extension Broker {
             try await client.send(RedisCommand("XGROUP", "CREATE", stream, group.rawValue, id, "MKSTREAM"))
         } catch  where error.serverCode == "BUSYGROUP" {
         } catch { throw FreshetError(error) }
-    }
-}
-
-extension RedisReply {
-    /// The value behind this name in a reply of names and values in turn.
-    func value(of name: StaticString) -> RedisReply? {
-        guard let array else { return nil }
-        var iterator = array.makeIterator()
-        while let key = iterator.next(), let value = iterator.next() {
-            if let bytes = key.bytes, bytes == name { return value }
-        }
-        return nil
     }
 }

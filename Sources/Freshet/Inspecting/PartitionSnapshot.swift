@@ -41,9 +41,9 @@ extension PartitionSnapshot.Stream {
         self.waiting = waiting
         consumers = (parts[4].array.map(Array.init) ?? []).map { consumer in
             GroupReport.Consumer(
-                name: consumer.value(of: "name")?.string ?? "",
-                pending: consumer.value(of: "pending")?.integer ?? 0,
-                idleSeconds: Double(consumer.value(of: "idle")?.integer ?? 0) / 1000)
+                name: consumer.value(named: "name")?.string ?? "",
+                pending: consumer.value(named: "pending")?.integer ?? 0,
+                idleSeconds: Double(consumer.value(named: "idle")?.integer ?? 0) / 1000)
         }
     }
 }

@@ -70,7 +70,7 @@ extension Broker {
             let elements: RedisReplies?
             do { elements = try reply.get().array } catch { throw FreshetError(error) }
             for element in elements.map(Array.init) ?? [] {
-                let name = index == 0 ? element.string : element.value(of: "name")?.string
+                let name = index == 0 ? element.string : element.value(named: "name")?.string
                 if let name = index == 0 ? name.flatMap(Self.declaredGroup) : name { names.insert(name) }
             }
         }

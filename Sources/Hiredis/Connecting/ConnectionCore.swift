@@ -15,6 +15,8 @@ final class ConnectionCore: LoopMember, @unchecked Sendable {
         let id: Int?
         /// Counts the connections of this core, from 1.
         let generation: UInt64
+        /// What its server can do, once someone has asked.
+        var capabilities: RedisCapabilities?
     }
 
     /// What a connection does differently from one that serves a client by itself.

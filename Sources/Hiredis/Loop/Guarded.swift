@@ -1,5 +1,3 @@
-package import Synchronization
-
 // A value that several threads share, behind a lock: `guarded.withLock { $0 += 1 }`.
 //
 // `Synchronization.Mutex`, except where the thread sanitizer looks on: on Linux it does not see that one (it is a futex
@@ -36,5 +34,7 @@ package import Synchronization
         }
     }
 #else
+    package import Synchronization
+
     package typealias Guarded<Value> = Mutex<Value>
 #endif

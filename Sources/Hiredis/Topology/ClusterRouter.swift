@@ -86,6 +86,13 @@ actor ClusterRouter {
         }
     }
 
+    /// The connection to the node that has this key, as far as is known.
+    func core(forKey key: String) async throws(RedisError) -> ConnectionCore {
+        _ = try await send(RedisPipeline(), timeout: configuration.commandTimeout)
+        guard let node = topology.map.owner(of: HashSlot.of(key)) else { throw Self.unknown }
+        return core(for: node)
+    }
+
     private func core(for node: RedisConfiguration.Address) -> ConnectionCore {
         if let core = cores[node] {
             core.isRetiring = false
