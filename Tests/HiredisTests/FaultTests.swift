@@ -45,7 +45,9 @@ import Testing
                 try await Task.sleep(for: .milliseconds(Int.random(in: 200...600)))
                 // Frozen first, so that every sender has a command in flight when the server dies.
                 server.pause()
-                try await Task.sleep(for: .milliseconds(300))
+                try await eventually("every sender's command is in flight") {
+                    await client.inFlight.commands == 1000
+                }
                 killed.withLock { $0 = .now }
                 await server.kill()
                 return try await group.reduce(into: [:]) { $0[$1.0] = $1.1 }
@@ -161,7 +163,10 @@ import Testing
                 for _ in 0..<1000 {
                     group.addTask { try await client.send(RedisCommand("RPUSH", "l", payload)) }
                 }
-                try await eventually("all have asked") { await client.inFlight.waiting > 900 }
+                try await eventually("all have asked") {
+                    let (commands, _, waiting) = await client.inFlight
+                    return commands + waiting == 1000
+                }
                 let (commands, bytes, waiting) = await client.inFlight
                 #expect(commands <= 15 && commands > 0 && bytes <= 64 * 1024 && commands + waiting == 1000)
                 server.resume()
