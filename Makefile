@@ -46,6 +46,7 @@ bench: setup ## Measure the client beside plain C on hiredis
 
 test: setup ## Run all tests (they start their own servers)
 	swift build --build-tests
+	@$$(swift build --show-bin-path)/tested-on
 	swift test --skip-build --experimental-maximum-parallelization-width 8
 
 failover: setup ## Run the failover tests alone, where writing may stand still 1 s longer than the servers need
