@@ -8,10 +8,12 @@ DEMO := Sources/Shop/DemoData/cdnow-sample-orders.csv
 DATA ?= shop-data
 # Options for `bench client`: make bench BENCH="--rounds 3 --format json"
 BENCH ?=
+# Some of the runs of `matrix`: make matrix MATRIX="valkey-9.1 hiredis-1.2"
+MATRIX ?=
 PACKAGES := libhiredis-dev libsqlite3-dev libssl-dev openssl iptables redis-server
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup build release run bench test failover lint format clean
+.PHONY: help setup build release run bench test matrix failover lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +51,9 @@ test: setup ## Run all tests (they start their own servers)
 	@$$(swift build --show-bin-path)/tested-on
 	swift test --skip-build --experimental-maximum-parallelization-width 8
 
+matrix: setup ## Run all tests on other servers, and with another hiredis
+	@scripts/matrix.sh $(MATRIX)
+
 failover: setup ## Run the failover tests alone, where writing may stand still 1 s longer than the servers need
 	swift build --build-tests
 	FRESHET_STRICT_TIMING=1 swift test --skip-build --filter HiredisTests.FailoverTests
@@ -60,4 +65,4 @@ format: ## Format the sources
 	swift format --in-place --recursive --parallel Package.swift Sources Tests
 
 clean: ## Remove what was built and the demo's data
-	rm -rf .build .build-release $(DATA)
+	rm -rf .build .build-release .build-matrix $(DATA)
