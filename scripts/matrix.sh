@@ -41,7 +41,7 @@ build() {
 # A run that was killed leaves its servers behind: ends those that carry its mark, by their ids.
 sweep() {
     local ids
-    ids=$(grep -lsxz "FRESHET_MATRIX_RUN=$1" /proc/[0-9]*/environ | cut -d / -f 3)
+    ids=$(grep -lsxz "TEST_MATRIX_RUN=$1" /proc/[0-9]*/environ | cut -d / -f 3)
     [ -z "$ids" ] || { echo "$name: left behind, and ended: "$ids; kill -KILL $ids 2>/dev/null; }
 }
 
@@ -58,7 +58,7 @@ suite() {
     rm -f "$xml"
     mark=$$-$name
     start=$SECONDS
-    "${environment[@]}" "FRESHET_MATRIX_RUN=$mark" timeout -s KILL "$limit" swift test --skip-build "$@" ${FILTER:+--filter "$FILTER"} \
+    "${environment[@]}" "TEST_MATRIX_RUN=$mark" timeout -s KILL "$limit" swift test --skip-build "$@" ${FILTER:+--filter "$FILTER"} \
         --experimental-maximum-parallelization-width 8 --xunit-output "$report" >"$log" 2>&1
     status=$?
     seconds=$((SECONDS - start))
