@@ -23,12 +23,13 @@ say() { printf '%s\n' "$*" >&2; }
 # Ends the part that is under way (each runs in a subshell).
 fail() { say "$*"; exit 1; }
 
-# Runs a command within 5 minutes, its output in the log; when it fails, says so with the last lines.
+# Runs a command within 5 minutes, its output in the log; when it fails, says what failed, with the last lines.
 run() {
-    local start=$(($(wc -l <"$log") + 1))
+    local what=$1 start=$(($(wc -l <"$log") + 1))
+    shift
     timeout -k 5 300 "$@" >>"$log" 2>&1 && return
     local status=$?
-    say "${*:0:3} … failed ($status):"
+    say "$what failed ($status):"
     tail -n "+$start" "$log" | tail -n 5 | sed 's/^/    /' >&2
     return 1
 }
@@ -44,12 +45,22 @@ works() {
     esac
 }
 
+# Says so when what was had is another version than the part's name has: archives move on.
+note() {
+    local version
+    case $1 in
+    hiredis-*) version=$(awk '/^#define HIREDIS_M[AI][JN]OR / { v = v s $3; s = "." } END { print v }' "$folder/$1/include/hiredis/hiredis.h") ;;
+    *) version=$("$folder/$1/redis-server" --version | sed 's/.* v=\([0-9]*\.[0-9]*\).*/\1/') ;;
+    esac
+    [ "$version" = "${1#*-}" ] || say "note: what $1 gets is $version by now"
+}
+
 # ---- Debian ----
 
 apt() {
-    run apt-get -q -o "Dir::Etc::sourcelist=$folder/.apt/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+    run "apt-get $*" apt-get -q -o "Dir::Etc::sourcelist=$folder/.apt/sources.list" -o Dir::Etc::sourceparts=/dev/null \
         -o "Dir::State::lists=$folder/.apt/lists" -o "Dir::Cache=$folder/.apt/cache" -o APT::Get::List-Cleanup=0 \
-        -o "APT::Sandbox::User=$(id -un)" -o Acquire::Retries=2 "$@"
+        -o "APT::Sandbox::User=$(id -un)" -o Acquire::Retries=2 -o APT::Update::Error-Mode=any "$@"
 }
 
 mirror() {
@@ -84,7 +95,7 @@ debian() {
     debs=$(mktemp -d "$work/debs.XXXX")
     lists
     (cd "$debs" && apt download "$@") || return 1
-    for deb in "$debs"/*.deb; do run dpkg -x "$deb" "$into" || return 1; done
+    for deb in "$debs"/*.deb; do run "dpkg -x $deb" dpkg -x "$deb" "$into" || return 1; done
 }
 
 # ---- PyPI ----
@@ -95,9 +106,9 @@ wheel() {
     machine=$(uname -m)
     wheels=$(mktemp -d "$work/wheels.XXXX")
     "${pip[@]}" --version >/dev/null 2>&1 || fail "pip is missing (Debian: apt-get install python3-pip)"
-    run "${pip[@]}" download --quiet --no-deps --only-binary :all: --python-version 3.11 --implementation cp --abi cp311 \
+    run "pip download $package" "${pip[@]}" download --quiet --no-deps --only-binary :all: --python-version 3.11 --implementation cp --abi cp311 \
         --platform "manylinux_2_17_$machine" --platform "manylinux_2_28_$machine" --dest "$wheels" "$package" || return 1
-    for file in "$wheels"/*.whl; do run python3 -m zipfile -e "$file" "$into" || return 1; done
+    for file in "$wheels"/*.whl; do run "unpacking $file" python3 -m zipfile -e "$file" "$into" || return 1; done
 }
 
 # ---- The parts: each fills the folder $1 ----
@@ -147,13 +158,13 @@ mkdir -p "$work"
 : >"$log"
 trap 'rm -rf "$work"' EXIT
 for name in "${names[@]}"; do
-    works "$name" && continue
+    works "$name" && { note "$name"; continue; }
     declare -F "fetch_$name" >/dev/null || { say "no such part: $name (there are ${all[*]})"; missing+=("$name"); continue; }
     say "fetching $name"
     rm -rf "${folder:?}/$name" "$work/$name"
     mkdir "$work/$name"
     if ("fetch_$name" "$work/$name") && mv "$work/$name" "$folder/$name"; then
-        works "$name" && continue
+        works "$name" && { note "$name"; continue; }
         say "$name was fetched but does not run here:"
         { case $name in hiredis-*) ls "$folder/$name" ;; *) "$folder/$name/redis-server" --version ;; esac } 2>&1 | tail -n 5 >&2
         rm -rf "${folder:?}/$name"

@@ -38,16 +38,26 @@ build() {
     return 1
 }
 
-# A run that was killed leaves its servers behind: ends those that carry its mark, by their ids.
+# The processes of a session, whatever became of their parents, names and environments.
+members() { cat /proc/[0-9]*/stat 2>/dev/null | awk -v id="$1" '{ pid = $1; sub(/.*\) /, ""); if ($4 == id && $1 != "Z") print pid }'; }
+
+# Ends what is left of a run, by ids: one that is killed leaves its servers behind.
 sweep() {
     local ids
-    ids=$(grep -lsxz "TEST_MATRIX_RUN=$1" /proc/[0-9]*/environ | cut -d / -f 3)
-    [ -z "$ids" ] || { echo "$name: left behind, and ended: "$ids; kill -KILL $ids 2>/dev/null; }
+    for _ in {1..20}; do
+        ids=$(members "$1")
+        [ -n "$ids" ] || return 0
+        kill -KILL $ids 2>/dev/null
+        sleep 0.2
+    done
 }
+session=
+trap '[ -z "$session" ] || sweep "$session"' EXIT
+trap 'exit 130' INT TERM
 
 # One run: name, server ('' for the installed one), options of SwiftPM.
 suite() {
-    local name=$1 server=$2 what status start seconds counts mark
+    local name=$1 server=$2 what status start seconds counts
     shift 2
     local log=$base/logs/$name.log report=$base/logs/$name.xml
     local xml=${report%.xml}-swift-testing.xml
@@ -56,14 +66,19 @@ suite() {
     what=$("${environment[@]}" "$(swift build "$@" --show-bin-path)/tested-on") || { row "$name" "" - - - - "no server"; return; }
     echo "$name: $what"
     rm -f "$xml"
-    mark=$$-$name
     start=$SECONDS
-    "${environment[@]}" "TEST_MATRIX_RUN=$mark" timeout -s KILL "$limit" swift test --skip-build "$@" ${FILTER:+--filter "$FILTER"} \
-        --experimental-maximum-parallelization-width 8 --xunit-output "$report" >"$log" 2>&1
+    # In a session of its own, by which what it started is found again.
+    "${environment[@]}" setsid timeout -s KILL "$limit" swift test --skip-build "$@" ${FILTER:+--filter "$FILTER"} \
+        --experimental-maximum-parallelization-width 8 --xunit-output "$report" >"$log" 2>&1 </dev/null &
+    session=$!
+    { wait "$session"; } 2>/dev/null
     status=$?
     seconds=$((SECONDS - start))
-    sweep "$mark"
-    # The report's own count of failures is one of issues, of which a test can have many.
+    if [ -n "$(members "$session")" ]; then
+        echo "$name: left processes behind, which are ended (cuts of the network too? iptables -S INPUT)"
+        sweep "$session"
+    fi
+    session=
     counts=$(awk '
         match($0, /<testsuite .* tests="[0-9]+"/) { split($0, a, / (tests|skipped)="/); tests = a[2] + 0; skipped = a[3] + 0 }
         /<testcase / { fresh = 1 }
@@ -71,7 +86,7 @@ suite() {
         END { if (tests != "") print tests, failed + 0, skipped }' "$xml" 2>/dev/null)
     what=${what#tested on }
     if [ -z "$counts" ]; then
-        tail -n 5 "$log"
+        tail -n 5 "$log"; echo
         row "$name" "$what" - - - "$seconds" "$([ $status = 137 ] && echo "killed after $limit s" || echo "no report ($status)")"
         return
     fi
