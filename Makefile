@@ -8,10 +8,12 @@ DEMO := Sources/Shop/DemoData/cdnow-sample-orders.csv
 DATA ?= shop-data
 # Options for `bench client`: make bench BENCH="--rounds 3 --format json"
 BENCH ?=
+# Some of the runs of `matrix`: make matrix MATRIX="valkey-9.1 hiredis-1.2"
+MATRIX ?=
 PACKAGES := libhiredis-dev libsqlite3-dev libssl-dev openssl iptables redis-server
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup build release run bench test failover sanitize fuzz lint format clean
+.PHONY: help setup build release run bench test matrix failover sanitize fuzz lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,7 +48,11 @@ bench: setup ## Measure the client beside plain C on hiredis
 
 test: setup ## Run all tests (they start their own servers)
 	swift build --build-tests
+	@$$(swift build --show-bin-path)/tested-on
 	swift test --skip-build --experimental-maximum-parallelization-width 8
+
+matrix: setup ## Run all tests on other servers, and with another hiredis
+	@scripts/matrix.sh $(MATRIX)
 
 failover: setup ## Run the failover tests alone, where writing may stand still 1 s longer than the servers need
 	swift build --build-tests
@@ -54,10 +60,10 @@ failover: setup ## Run the failover tests alone, where writing may stand still 1
 
 sanitize: setup ## Run the client's tests under the address and the thread sanitizer
 	swift build --build-tests --sanitize address --scratch-path .build-sanitize/address
-	ASAN_OPTIONS=detect_leaks=0 FRESHET_SANITIZED=1 swift test --skip-build --sanitize address \
+	ASAN_OPTIONS=detect_leaks=0 swift test --skip-build --sanitize address \
 	  --scratch-path .build-sanitize/address --filter '^HiredisTests\.' --no-parallel
 	swift build --build-tests --sanitize thread --scratch-path .build-sanitize/thread -Xswiftc -DFRESHET_VISIBLE_LOCKS
-	TSAN_OPTIONS="halt_on_error=0 exitcode=66" FRESHET_SANITIZED=1 swift test --skip-build --sanitize thread \
+	TSAN_OPTIONS="halt_on_error=0 exitcode=66" swift test --skip-build --sanitize thread \
 	  --scratch-path .build-sanitize/thread -Xswiftc -DFRESHET_VISIBLE_LOCKS --filter '^HiredisTests\.' --no-parallel
 
 # The clang beside swift: it has libFuzzer.
@@ -79,4 +85,4 @@ format: ## Format the sources
 	swift format --in-place --recursive --parallel Package.swift Sources Tests
 
 clean: ## Remove what was built and the demo's data
-	rm -rf .build .build-release .build-sanitize .build-fuzz $(DATA)
+	rm -rf .build .build-release .build-matrix .build-sanitize .build-fuzz $(DATA)

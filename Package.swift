@@ -48,6 +48,7 @@ let package = Package(
         .executable(name: "freshet", targets: ["FreshetCLI"]),
         .executable(name: "shop", targets: ["Shop"]),
         .executable(name: "bench", targets: ["Bench"]),
+        .executable(name: "tested-on", targets: ["TestedOn"]),
         .executable(name: "floor-bench", targets: ["FloorBench"]),
     ],
     dependencies: [
@@ -91,6 +92,7 @@ let package = Package(
             // Given by path: a resource would need Foundation's Bundle to be found again.
             exclude: ["DemoData"]),
         executable("Bench", ["Hiredis", "FreshetTesting", arguments, signals]),
+        executable("TestedOn", ["FreshetTesting", "Hiredis"]),
         // What the client is measured against: the usual C program on plain hiredis.
         .executableTarget(
             name: "FloorBench", dependencies: ["CHiredis"],

@@ -130,15 +130,3 @@ void fch_wakeup_drain(int fd) {
     do taken = read(fd, &count, sizeof count);
     while (taken < 0 && errno == EINTR);
 }
-
-#if HIREDIS_MAJOR >= 1
-#pragma weak redisConnectWithOptions
-int fch_hiredis_library_fits(void) { return &redisConnectWithOptions != NULL; }
-#else
-extern void redisConnectWithOptions(void) __attribute__((weak));
-int fch_hiredis_library_fits(void) { return &redisConnectWithOptions == NULL; }
-#endif
-
-int fch_hiredis_major(void) { return HIREDIS_MAJOR; }
-int fch_hiredis_minor(void) { return HIREDIS_MINOR; }
-int fch_hiredis_patch(void) { return HIREDIS_PATCH; }

@@ -135,6 +135,11 @@ import Testing
             Processes.children(of: shop.child.id).filter { $0.name.hasSuffix("-worker") }.count == 3
         }
         try await eventually("orders are handled") { shop.errors.contains("placed 1000") }
+        let client = RedisClient(try RedisConfiguration(url: "unix://\(folder.path)/data/redis/redis.sock"))
+        defer { client.close() }
+        let server = try await client.send(RedisCommand("INFO", "server")).string
+        let version = try await ServerUnderTest().version
+        #expect(server?.contains("_version:\(version)\r\n") == true, "the shop starts the server under test")
         let children = Processes.children(of: shop.child.id)
         shop.child.signal(SIGTERM)
         let outcome = try await shop.outcome(within: .seconds(40))

@@ -42,7 +42,9 @@ enum Program {
             try input.write(toFile: file, atomically: false, encoding: .utf8)
             stream = .file(file)
         }
-        var all = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("REDIS_") }
+        var all = ProcessInfo.processInfo.environment.filter {
+            !$0.key.hasPrefix("REDIS_") || $0.key == "REDIS_SERVER"
+        }
         all["FRESHET_LEASE"] = "2"
         all.merge(environment) { $1 }
         let child = try ChildProcess(

@@ -26,4 +26,22 @@ import Testing
     func `a text without such a line is none`(_ text: String) {
         #expect(ClusterMember(nodes: text) == nil)
     }
+
+    @Test(arguments: [
+        (primary: ",,tls-port=0,shard-id=s1", replica: ",,tls-port=0,shard-id=s1", agree: true),
+        (",,tls-port=0,shard-id=s1", ",,tls-port=0,shard-id=s2", false), (",,shard-id=s1", "", false),
+        (",host", ",host", true), ("", "", true),
+    ])
+    func `a replica is of its primary's shard, if there are shards`(
+        _ primary: String, _ replica: String, _ agree: Bool
+    ) {
+        let text = """
+            ccc 127.1.2.5:7000@17000\(replica) slave,fail? bbb 0 1700000000000 7 connected
+            bbb 127.1.2.4:7000@17000\(primary) myself,master - 0 0 7 connected 0 5-9 5461-10922
+            aaa 127.1.2.3:7000@17000,,tls-port=0,shard-id=s0 master - 0 0 3 connected
+            vars currentEpoch 7 lastVoteEpoch 7
+
+            """
+        #expect(ClusterMember.shardsAgree(inFile: text) == agree)
+    }
 }

@@ -58,11 +58,12 @@ import Testing
             let comeback = try await time {
                 try await sentinels.heal()
                 try await eventually("the old primary follows", within: .seconds(60)) {
-                    try await role(of: 0, in: sentinels) == "slave"
+                    // The sentinel that makes it a replica also closes its clients' connections.
+                    (try? await role(of: 0, in: sentinels)) == "slave"
                 }
             }
             try await eventually("what it took alone is gone") {
-                try await sentinels.send(RedisCommand("EXISTS", "lost"), to: 0).integer == 0
+                (try? await sentinels.send(RedisCommand("EXISTS", "lost"), to: 0))?.integer == 0
             }
             #expect(await sentinels.primary() == next)
             print(

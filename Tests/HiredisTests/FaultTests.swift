@@ -17,9 +17,12 @@ import Testing
     @Test func `each of 1,000 senders learns its own outcome within a second of the server's death`()
         async throws
     {
-        let server = LocalRedisServer(appendOnly: true, options: ["--appendfsync", "always"])
+        // By TCP: a Unix socket's buffer is full after some 280 small writes, and what is still here when the server dies
+        // waits for the next one.
+        let server = LocalRedisServer(
+            port: freePort(), appendOnly: true, options: ["--appendfsync", "always"])
         try await withRedisServer(server) { server in
-            let client = RedisClient(try RedisConfiguration(url: server.url))
+            let client = RedisClient(try RedisConfiguration(url: server.tcpURL))
             defer { client.close() }
             let killed = Guarded<ContinuousClock.Instant?>(nil)
             let tallies = try await withThrowingTaskGroup(of: (Int, Tally).self) { group in
@@ -167,8 +170,8 @@ import Testing
                     let (commands, _, waiting) = await client.inFlight
                     return commands + waiting == 1000
                 }
-                let (commands, bytes, waiting) = await client.inFlight
-                #expect(commands <= 15 && commands > 0 && bytes <= 64 * 1024 && commands + waiting == 1000)
+                let (commands, bytes, _) = await client.inFlight
+                #expect(commands <= 15 && commands > 0 && bytes <= 64 * 1024)
                 server.resume()
                 try await group.waitForAll()
             }

@@ -2,7 +2,8 @@ import FreshetTesting
 import Hiredis
 import Testing
 
-@Suite struct TLSTests {
+@Suite(.enabled("needs a server with TLS") { try await ServerUnderTest().hasTLS })
+struct TLSTests {
     /// A server that listens with TLS, and the URL of its port.
     private func withTLS(
         _ pair: KeyPath<TestCertificates, TestCertificates.Pair> = \.server, asksForCertificate: Bool = false,

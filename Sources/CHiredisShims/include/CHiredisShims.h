@@ -125,4 +125,8 @@ int fch_hiredis_minor(void);
 int fch_hiredis_patch(void);
 int fch_hiredis_library_fits(void);
 
+// The file that hiredis' code was loaded from, links resolved (a shared library's name ends with its version): the
+// program's own when it is linked statically. 0, or -1 when that cannot be told.
+int fch_hiredis_library_path(char *path, size_t size);
+
 #endif

@@ -28,4 +28,20 @@ struct ClusterMember: Equatable {
         }
         return nil
     }
+
+    /// Whether each replica's line in a node's file gives its primary's shard. A node of 7.2 to 8.1 refuses to start
+    /// on a file that does not ("corrupted cluster config file"), and writes such a one when it learns that another is
+    /// a replica before it learns which shard that is of (valkey-io/valkey#774). Older ones know no shards.
+    static func shardsAgree(inFile text: String) -> Bool {
+        var shards: [Substring: Substring] = [:]
+        var primaries: [(replica: Substring, primary: Substring)] = []
+        for line in text.split(whereSeparator: \.isNewline) {
+            // "ID ADDRESS,HOST,tls-port=0,shard-id=… FLAGS PRIMARY …"
+            let words = line.split(separator: " ")
+            guard words.count >= 8 else { continue }
+            shards[words[0]] = words[1].split(separator: ",").first { $0.hasPrefix("shard-id=") }
+            if words[3] != "-" { primaries.append((words[0], words[3])) }
+        }
+        return primaries.allSatisfy { shards[$0.replica] == shards[$0.primary] }
+    }
 }

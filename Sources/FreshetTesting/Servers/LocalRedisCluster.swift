@@ -59,7 +59,8 @@ public final class LocalRedisCluster: LocalRedisNodes, @unchecked Sendable {
         try await awaitHealth()
     }
 
-    /// Waits until every node that runs sees the whole cluster working, with a replica at each primary.
+    /// Waits until every node that runs sees the whole cluster working, with a replica at each primary, and could be
+    /// killed and start again.
     public func awaitHealth() async throws {
         for node in addresses.indices where isRunning(node) {
             try await waitFor("the cluster works, says node \(node)") {
@@ -69,6 +70,12 @@ public final class LocalRedisCluster: LocalRedisNodes, @unchecked Sendable {
                 return replication["role"] == "master"
                     ? replication["slave0"]?.contains("state=online") == true
                     : replication["master_link_status"] == "up"
+            }
+            try await waitFor("node \(node) has a file to start again on") {
+                // What it has learnt of shards is not always saved at once.
+                try await self.send(RedisCommand("CLUSTER", "SAVECONFIG"), to: node)
+                let file = "\(self.folder(of: node))/nodes.conf"
+                return ClusterMember.shardsAgree(inFile: try String(contentsOfFile: file, encoding: .utf8))
             }
         }
     }

@@ -58,7 +58,7 @@ public class LocalRedisNodes: @unchecked Sendable {
 
     func launch(_ node: Int) throws {
         guard !isRunning(node) else { throw StartError(description: "node \(node) still runs") }
-        guard let binary = LocalRedisServer.binary else {
+        guard let binary = ServerUnderTest.binary else {
             throw StartError(
                 description: "redis-server is not in PATH (Debian: apt-get install redis-server)")
         }

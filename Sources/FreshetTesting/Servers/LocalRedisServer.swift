@@ -49,7 +49,7 @@ public final class LocalRedisServer: Sendable {
     /// Starts the server, again after a stop or a kill, and waits until it answers (also to say that it wants a
     /// password).
     public func start(within limit: Duration = .seconds(20)) async throws {
-        guard let binary = Self.binary else {
+        guard let binary = ServerUnderTest.binary else {
             throw StartError(
                 description: "redis-server is not in PATH (Debian: apt-get install redis-server)")
         }
@@ -102,10 +102,6 @@ public final class LocalRedisServer: Sendable {
     public func resume() { running?.signal(SIGCONT) }
 
     private var running: ChildProcess? { process.withLock { $0?.ending == nil ? $0 : nil } }
-
-    static var binary: String? {
-        ProcessInfo.processInfo.environment["REDIS_SERVER"] ?? Programs.path(of: "redis-server")
-    }
 }
 
 /// Runs the body with a server of its own, which is stopped at the end in any case.

@@ -65,18 +65,12 @@ final class NetworkCut: Sendable {
         guard let binary else {
             throw CutError(description: "iptables is not installed (Debian: apt-get install iptables)")
         }
-        let log = "/tmp/\(comment)-\(String(UInt64.random(in: 0 ... .max), radix: 36))"
-        defer { try? FileManager.default.removeItem(atPath: log) }
-        let ending: ChildProcess.Ending
+        let (ending, text): (ChildProcess.Ending, String)
         do throws(ChildProcess.SpawnError) {
-            ending = try await ChildProcess(
-                binary, ["-w"] + arguments, output: .file(log), errors: .file(log)
-            )
-            .wait()
+            (ending, text) = try await Programs.run(binary, ["-w"] + arguments)
         } catch {
             throw CutError(description: error.description)
         }
-        let text = (try? String(contentsOfFile: log, encoding: .utf8)) ?? ""
         guard ending == .exited(0) else {
             let reason = text.split(separator: "\n").joined(separator: " | ")
             throw CutError(
