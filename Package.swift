@@ -98,7 +98,7 @@ let package = Package(
             name: "FloorBench", dependencies: ["CHiredis"],
             cSettings: [.enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error)],
             linkerSettings: [.linkedLibrary("hiredis")]),
-        tests("HiredisTests", ["Hiredis", "FreshetTesting"]),
+        tests("HiredisTests", ["Hiredis", "FreshetTesting", logging]),
         tests("FreshetTests", ["Freshet", "Hiredis", "FreshetTesting", lifecycle, logging]),
         tests("FreshetInspectingTests", ["Freshet", "Hiredis", "FreshetTesting", lifecycle, logging]),
         tests(
@@ -111,7 +111,7 @@ let package = Package(
         tests("FreshetTestingTests", ["FreshetTesting", "Hiredis"]),
         tests("FreshetToolsTests", ["Freshet", "Hiredis", "FreshetTesting"]),
         tests("ShopEventsTests", ["ShopEvents", "Freshet"]),
-        tests("ShopTests", ["Shop", "ShopEvents"]),
+        tests("ShopTests", ["Shop", "ShopEvents", "FreshetTesting"]),
         tests("EndToEndTests", ["Freshet", "Hiredis", "FreshetTesting", grdb]),
     ]
 )

@@ -128,7 +128,7 @@ public final class RedisClient: Sendable {
         switch backend {
         case .connection(let own, _):
             core = own
-            try await connect()
+            if core.identity.withLock({ $0 == nil }) { try await connect() }
         case .cluster(let router): core = try await router.core(forKey: key)
         }
         let before = core.identity.withLock { $0 }

@@ -115,21 +115,6 @@ enum Demo {
     static func text() throws -> String { try String(contentsOfFile: path, encoding: .utf8) }
 }
 
-/// Random numbers that can be had again: the seed is printed by who makes them.
-struct Seeded: RandomNumberGenerator {
-    private var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-
-    // SplitMix64, https://prng.di.unimi.it/splitmix64.c
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
-}
-
 /// Checks the shop's invariants with the shop's own tool, on the files it left or on a server that runs.
 func verifyShop(_ folder: Folder, redisURL: String? = nil) async throws {
     let url = redisURL.map { ["--redis-url", $0] } ?? []

@@ -1,3 +1,4 @@
+import FreshetTesting
 import Testing
 
 @testable import Hiredis
@@ -207,20 +208,5 @@ import Testing
             let most = min(100_000_000, 10_000_000 << UInt64(min(step, 10)))
             #expect(pause >= most / 2 && pause <= most)
         }
-    }
-}
-
-/// The same numbers for the same seed (an LCG by Knuth, its upper half).
-struct Seeded: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(_ seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        func half() -> UInt64 {
-            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            return state >> 32
-        }
-        return half() << 32 | half()
     }
 }

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import FreshetTesting
 import ShopEvents
 import Testing
 
@@ -40,7 +41,7 @@ import Testing
             let bytes = Array(text.utf8)
             let whole = try orders(bytes)
             #expect(whole.count > 1)
-            var random = SplitMix(state: seed)
+            var random = Seeded(seed)
             for round in 0..<300 {
                 let most = round == 0 ? 1 : Int.random(in: 1...60, using: &random)
                 let parts = try orders(bytes) { Int.random(in: 1...most, using: &random) }
@@ -66,18 +67,5 @@ import Testing
         }
         #expect(try file.next()?.get().orderId == "o-1")
         #expect(throws: gone) { try file.next() }
-    }
-}
-
-/// Steele, Lea, Flood: Fast splittable pseudorandom number generators. Small, and the same for the same seed.
-private struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ mixed >> 30) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ mixed >> 27) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ mixed >> 31
     }
 }
