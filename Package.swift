@@ -80,7 +80,7 @@ let package = Package(
             "CustomerWorker", ["ShopEvents", "Freshet", "FreshetRecords", "FreshetService", arguments]),
         executable(
             "PaymentWorker", ["ShopEvents", "Freshet", "FreshetRecords", "FreshetService", arguments]),
-        executable("Replay", ["FreshetReplay", "FreshetService", "Freshet", arguments]),
+        executable("Replay", ["FreshetReplay", "FreshetService", "Freshet", "Hiredis", arguments]),
         executable("FreshetCLI", ["FreshetReplay", "FreshetService", "Freshet", "Hiredis", arguments]),
         executable(
             "Shop",

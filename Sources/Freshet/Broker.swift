@@ -18,7 +18,7 @@ public struct Broker: Sendable {
         PartitionKeys(namespace: namespace, topic: topic, partition: partition)
     }
 
-    func send(_ command: RedisCommand) async throws(FreshetError) -> RedisReply {
+    func send<Answer>(_ command: RedisCommand<Answer>) async throws(FreshetError) -> Answer {
         do { return try await client.send(command) } catch { throw FreshetError(error) }
     }
 

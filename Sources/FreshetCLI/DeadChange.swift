@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Freshet
+internal import Hiredis
 internal import FreshetService
 
 /// Which dead letters are changed: never all of them by leaving something out.

@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Freshet
+internal import Hiredis
 internal import FreshetService
 
 /// `freshet publish`

@@ -1,5 +1,5 @@
 public import Freshet
-internal import Hiredis
+public import Hiredis
 
 /// Has one group see events of a topic's history again, through its redelivery stream.
 ///

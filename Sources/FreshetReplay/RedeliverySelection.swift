@@ -1,5 +1,5 @@
 public import Freshet
-internal import Hiredis
+public import Hiredis
 
 /// What is redelivered to whom.
 public struct RedeliverySelection: Sendable {

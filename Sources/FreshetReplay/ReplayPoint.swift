@@ -1,4 +1,5 @@
 public import Freshet
+public import Hiredis
 
 /// A place in a topic's history, as an operator names it.
 public enum ReplayPoint: Sendable, Hashable, CustomStringConvertible {

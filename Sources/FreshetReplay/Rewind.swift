@@ -1,5 +1,5 @@
 public import Freshet
-internal import Hiredis
+public import Hiredis
 
 /// Moves a group's own position in a topic: it reads again, or passes over, what lies between.
 ///

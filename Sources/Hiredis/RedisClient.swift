@@ -90,16 +90,36 @@ public final class RedisClient: Sendable {
         _ = try await perform(RedisPipeline(), timeout: timeout)
     }
 
+    /// Sends one command and waits for its answer; the server's error is thrown.
+    ///
+    /// - Parameter timeout: how long to wait for a connection and the reply; nil is the configuration's time, and as long
+    ///   again as the command may block.
+    @discardableResult
+    public func send<Answer>(_ command: RedisCommand<Answer>, timeout: Duration? = nil)
+        async throws(RedisError) -> Answer
+    {
+        try await command.answer(
+            from: reply(to: command.pipeline, timeout ?? command.block + configuration.commandTimeout))
+    }
+
     /// Sends one command and waits for its reply; the server's error is thrown.
     ///
     /// - Parameter timeout: how long to wait for a connection and the reply; nil is the configuration's time.
     @discardableResult
-    public func send(_ command: RedisCommand, timeout: Duration? = nil) async throws(RedisError) -> RedisReply
+    public func send(_ command: RedisCommand<RedisReply>, timeout: Duration? = nil)
+        async throws(RedisError) -> RedisReply
     {
-        guard let replies = try await perform(command.pipeline, timeout: timeout) else {
+        // Not generic, which would cost a look-up of metadata for each command.
+        try await reply(to: command.pipeline, timeout).get()
+    }
+
+    private func reply(to pipeline: RedisPipeline, _ timeout: Duration?) async throws(RedisError)
+        -> RedisReply
+    {
+        guard let replies = try await perform(pipeline, timeout: timeout) else {
             throw RedisError(.unexpectedReply, "no reply")
         }
-        return try replies[0].get()
+        return replies[0]
     }
 
     /// Sends all commands in one write and waits for all replies, in order. The server's errors stay in the replies.

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Freshet
 internal import FreshetReplay
+internal import Hiredis
 internal import FreshetService
 
 /// `replay redeliver`

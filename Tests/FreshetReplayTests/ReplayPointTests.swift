@@ -1,4 +1,5 @@
 import Freshet
+import Hiredis
 import FreshetReplay
 import Testing
 

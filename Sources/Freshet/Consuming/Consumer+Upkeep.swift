@@ -43,8 +43,8 @@ extension Consumer {
         let who: [any RedisArgument] = [group.rawValue, name.rawValue]
         do throws(RedisError) {
             let reply = try await Scripts.renew.run(
-                on: broker.client, keys: [stream.key], arguments: who + places.map { $0.id.description })
-            let lost = Set(reply.array?.compactMap { $0.string.flatMap { StreamID($0) } } ?? [])
+                on: broker.client, keys: [stream.key], arguments: who + places.map(\.id))
+            let lost = Set(reply.array?.compactMap(\.streamID) ?? [])
             for place in places where held[place] != nil && !lost.contains(place.id) {
                 held[place]?.claimedUntil = askedAt + options.lease
             }
@@ -75,24 +75,23 @@ extension Consumer {
 
     private func reclaim(from stream: ReadStream) async throws(RedisError) {
         let askedAt = ContinuousClock.now
-        let reply = try await broker.client.send(
-            RedisCommand(
-                "XAUTOCLAIM", stream.key, group.rawValue, name.rawValue, Int(options.lease.inMilliseconds),
-                cursors[stream] ?? "0-0", "COUNT", max(1, options.concurrency - held.count)))
-        guard let parts = reply.array, parts.count >= 2, let claimed = parts[1].array else { return }
-        let next = parts[0].string
-        cursors[stream] = next == "0-0" ? nil : next
-        if parts.count > 2, let deleted = parts[2].array, deleted.count > 0 {
-            counters.add(.lost, deleted.count)
+        let claimed = try await broker.client.send(
+            .xautoclaim(
+                stream.key, group.rawValue, name.rawValue, idle: options.lease,
+                from: cursors[stream] ?? .zero, count: options.concurrency - held.count))
+        cursors[stream] = claimed.next
+        if !claimed.deleted.isEmpty {
+            counters.add(.lost, claimed.deleted.count)
             logger.error(
-                "events were deleted before they were handled", metadata: ["count": "\(deleted.count)"])
+                "events were deleted before they were handled",
+                metadata: ["count": "\(claimed.deleted.count)"])
         }
-        let entries = Entry.list(claimed, in: stream).filter { held[$0.place] == nil }
+        let entries = claimed.entries.map { Entry($0, in: stream) }.filter { held[$0.place] == nil }
         guard let first = entries.first, let last = entries.last else { return }
         counters.add(.reclaimed, entries.count)
         logger.notice("took over events of a silent consumer", metadata: ["count": "\(entries.count)"])
         let deliveries = try await deliveryCounts(
-            from: first.place.id, to: last.place.id, of: stream, claimed.count)
+            first.place.id...last.place.id, of: stream, claimed.entries.count)
         var usable: [Entry] = []
         for entry in entries {
             let count = deliveries[entry.place.id] ?? 0
@@ -117,21 +116,11 @@ extension Consumer {
     }
 
     private func deliveryCounts(
-        from first: StreamID, to last: StreamID, of stream: ReadStream, _ count: Int
+        _ range: ClosedRange<StreamID>, of stream: ReadStream, _ count: Int
     ) async throws(RedisError) -> [StreamID: Int] {
-        let reply = try await broker.client.send(
-            RedisCommand(
-                "XPENDING", stream.key, group.rawValue, first.description, last.description,
-                count + held.count,
-                name.rawValue))
-        var counts: [StreamID: Int] = [:]
-        for entry in reply.array.map(Array.init) ?? [] {
-            guard let parts = entry.array, parts.count == 4,
-                let id = parts[0].string.flatMap({ StreamID($0) })
-            else { continue }
-            counts[id] = parts[3].integer
-        }
-        return counts
+        let pending = try await broker.client.send(
+            .xpending(stream.key, group.rawValue, range, count: count + held.count, of: name.rawValue))
+        return Dictionary(pending.map { ($0.id, $0.deliveries) }, uniquingKeysWith: max)
     }
 
     // MARK: - Retries

@@ -45,7 +45,7 @@ actor Consumer {
     var held: [Entry.Place: Held] = [:]
     var outgoing: [(place: Entry.Place, settlement: Settlement)] = []
     var settler: CheckedContinuation<Void, Never>?
-    var cursors: [ReadStream: String] = [:]
+    var cursors: [ReadStream: StreamID] = [:]
     var nextPromotion = ContinuousClock.now
     private var running = 0
     /// Who waits for a slot: true hands it over, false means that there will be none.
@@ -165,7 +165,7 @@ actor Consumer {
             } catch {
                 if error.code == .cancelled || error.code == .closed { return }
                 // A stream or group that is gone: 7.0 says UNBLOCKED when it goes while we wait, all say NOGROUP after.
-                let isGone = error.serverCode == "NOGROUP" || error.serverCode == "UNBLOCKED"
+                let isGone = error.serverCode == .noGroup || error.serverCode == .unblocked
                 guard error.isRetryable || isGone else { throw FreshetError(error) }
                 if isGone {
                     logger.warning(
@@ -185,20 +185,13 @@ actor Consumer {
     /// COUNT holds for each stream, so a read can bring more than there are slots when both streams are busy; the rest
     /// waits here, held and renewed, and the next read waits for it.
     private func readBatch(_ free: Int, _ reader: Reader) async throws(RedisError) -> [Entry] {
-        var command: [any RedisArgument] = ["XREADGROUP", "GROUP", group.rawValue, name.rawValue]
-        command += ["COUNT", max(1, free / topic.partitions)]
-        command += ["BLOCK", Int(max(1, options.block.inMilliseconds)), "STREAMS"]
-        command += reader.streams.map(\.key)
-        command += reader.streams.map { _ in ">" }
-        let reply = try await reader.client.send(
-            RedisCommand(arguments: command),
-            timeout: options.block + reader.client.configuration.commandTimeout)
-        guard let parts = reply.array else { return [] }
-        return parts.flatMap { part -> [Entry] in
-            guard let pair = part.array, pair.count == 2, let entries = pair[1].array,
-                let stream = reader.streams.first(where: { $0.key == pair[0].string })
-            else { return [] }
-            return Entry.list(entries, in: stream)
+        let read = try await reader.client.send(
+            .xreadgroup(
+                group.rawValue, name.rawValue, reader.streams.map(\.key), count: free / topic.partitions,
+                block: options.block))
+        return read.flatMap { key, entries -> [Entry] in
+            guard let stream = reader.streams.first(where: { $0.key == key }) else { return [] }
+            return entries.map { Entry($0, in: stream) }
         }
     }
 

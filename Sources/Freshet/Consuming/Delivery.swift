@@ -1,3 +1,5 @@
+public import Hiredis
+
 /// One event on its way to a handler: the envelope, and what is known about this delivery of it.
 public struct Delivery: Sendable {
     /// The event.

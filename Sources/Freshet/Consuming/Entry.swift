@@ -7,23 +7,20 @@ struct ReadStream: Hashable, Sendable {
     let isRedelivery: Bool
 }
 
-/// An entry as the server gave it. `fields` is nil when it was deleted while it was pending.
+/// An entry as the server gave it, and where from.
 struct Entry: Sendable {
     struct Place: Hashable, Sendable {
         let stream: ReadStream
         let id: StreamID
     }
     let place: Place
-    let fields: RedisReplies?
+    let fields: RedisReplies
+    /// Whether it was deleted while it was pending.
+    let isDeleted: Bool
 
-    /// Entries from a reply of `[id, [name, value, ...]]` pairs.
-    static func list(_ replies: RedisReplies, in stream: ReadStream) -> [Entry] {
-        replies.compactMap { reply in
-            guard let pair = reply.array, pair.count == 2, let id = pair[0].string.flatMap({ StreamID($0) })
-            else {
-                return nil
-            }
-            return Entry(place: Place(stream: stream, id: id), fields: pair[1].array)
-        }
+    init(_ entry: StreamEntry, in stream: ReadStream) {
+        place = Place(stream: stream, id: entry.id)
+        fields = entry.fields
+        isDeleted = entry.isDeleted
     }
 }

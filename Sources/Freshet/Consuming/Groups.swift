@@ -29,12 +29,12 @@ extension Broker {
                 let first =
                     partition < starts.count
                     ? starts[partition] : start.lastSkipped(newest: try await newestID(of: keys.events))
-                _ = try await send(RedisCommand("HSETNX", topicKey, field, first.description))
+                _ = try await send(RedisCommand("HSETNX", topicKey, field, first))
             }
             let from =
-                try await send(RedisCommand("HGET", topicKey, field)).string.flatMap { StreamID($0) } ?? .zero
-            try await createGroup(group, on: keys.events, after: from.description)
-            try await createGroup(group, on: keys.redelivery(group), after: StreamID.zero.description)
+                try await send(RedisCommand("HGET", topicKey, field)).streamID ?? .zero
+            try await createGroup(group, on: keys.events, after: from)
+            try await createGroup(group, on: keys.redelivery(group), after: .zero)
             resolved.append(from)
         }
         return resolved
@@ -42,19 +42,18 @@ extension Broker {
 
     private func newestID(of stream: String) async throws(FreshetError) -> StreamID {
         do {
-            let information = try await client.send(RedisCommand("XINFO", "STREAM", stream))
-            return information.value(named: "last-generated-id")?.string.flatMap { StreamID($0) } ?? .zero
+            return try await client.send(.xinfoStream(stream)).lastGeneratedID
         } catch  where error.message.contains("no such key") {
             return .zero
         } catch { throw FreshetError(error) }
     }
 
-    private func createGroup(_ group: GroupName, on stream: String, after id: String)
+    private func createGroup(_ group: GroupName, on stream: String, after id: StreamID)
         async throws(FreshetError)
     {
         do {
-            try await client.send(RedisCommand("XGROUP", "CREATE", stream, group.rawValue, id, "MKSTREAM"))
-        } catch  where error.serverCode == "BUSYGROUP" {
+            try await client.send(.xgroupCreate(stream, group.rawValue, after: id))
+        } catch  where error.serverCode == .busyGroup {
         } catch { throw FreshetError(error) }
     }
 }

@@ -1,3 +1,5 @@
+public import Hiredis
+
 /// Where a group begins when it is created. A group that exists goes on from where it is.
 public enum StartPosition: Sendable, Hashable {
     /// With the oldest event that is still there.

@@ -1,3 +1,5 @@
+internal import Hiredis
+
 /// How a subscription takes and retries events.
 public struct SubscriptionOptions: Sendable {
     /// How many events are handled side by side, and held, at most. 64 by default.
@@ -34,12 +36,7 @@ public struct RetryPolicy: Sendable {
     func pause(afterAttempt attempt: Int) -> Duration {
         let base = self.base.inMilliseconds
         let ceiling = max(1, self.ceiling.inMilliseconds)
-        let most = attempt >= 32 ? ceiling : min(ceiling, max(1, base) << Int64(attempt - 1))
-        return .milliseconds(Int64.random(in: 1...max(1, most)))
+        let most = attempt >= 32 ? ceiling : min(ceiling, max(1, base) << (attempt - 1))
+        return .milliseconds(Int.random(in: 1...max(1, most)))
     }
-}
-
-extension Duration {
-    /// Whole milliseconds.
-    var inMilliseconds: Int64 { components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000 }
 }

@@ -1,4 +1,4 @@
-internal import Hiredis
+public import Hiredis
 
 /// An event that was given up.
 public struct DeadLetter: Sendable, Codable {

@@ -1,4 +1,4 @@
-internal import Hiredis
+public import Hiredis
 
 /// Which of a group's dead letters are meant.
 public enum DeadLetterSelection: Sendable {
@@ -19,8 +19,7 @@ extension Broker {
     public func deadLetterCount(of group: GroupName, topic: Topic) async throws(FreshetError) -> Int {
         var count = 0
         for partition in 0..<topic.partitions {
-            count +=
-                try await send(RedisCommand("XLEN", keys(topic.name, partition).dead(group))).integer ?? 0
+            count += try await send(.xlen(keys(topic.name, partition).dead(group)))
         }
         return count
     }
@@ -94,8 +93,7 @@ extension Broker {
     {
         switch selection {
         case .all:
-            let reply = try await send(RedisCommand("XREVRANGE", stream, "+", "-", "COUNT", 1))
-            return StreamEntry.list(reply).map { ["-", $0.id.description] }
+            return try await send(.xrevrange(stream, count: 1)).map { ["-", $0.id.description] }
         case .these(let letters):
             let ids = letters.filter { $0.partition == partition }.map(\.id.description)
             return stride(from: 0, to: ids.count, by: Self.deadLetterBatch).reversed().map { start in

@@ -1,4 +1,4 @@
-internal import Hiredis
+package import Hiredis
 
 /// How many entries stand behind a position, as far as they were counted.
 package struct EntryCount: Sendable {
@@ -20,10 +20,10 @@ package struct EntryCount: Sendable {
 
     init?(_ reply: RedisReply) {
         guard let parts = reply.array.map(Array.init), parts.count == 4, let count = parts[0].integer,
-            let last = parts[2].string.flatMap({ StreamID($0) }), let isWhole = parts[3].integer
+            let last = parts[2].streamID, let isWhole = parts[3].integer
         else { return nil }
         self.init(
-            count: count, first: parts[1].string.flatMap { StreamID($0) }, last: last, isWhole: isWhole == 1)
+            count: count, first: parts[1].streamID, last: last, isWhole: isWhole == 1)
     }
 }
 
@@ -44,7 +44,7 @@ extension Broker {
     ) async throws(FreshetError) {
         while !entries.isWhole, entries.count < most {
             let reply = try await run(
-                InspectionScripts.count, keys: [stream], entries.last.description, last.description)
+                InspectionScripts.count, keys: [stream], entries.last, last)
             guard let page = EntryCount(reply) else {
                 throw FreshetError(RedisError(.unexpectedReply, "a count of another shape"))
             }

@@ -1,3 +1,5 @@
+internal import Hiredis
+
 /// How a group stands on a topic, over all partitions.
 public struct GroupReport: Sendable, Codable {
     /// One process of the group.

@@ -1,4 +1,4 @@
-internal import Hiredis
+package import Hiredis
 
 /// Where a partition's log ends and where a group stands in it, at one moment.
 package struct LogPosition: Sendable {
@@ -20,10 +20,10 @@ extension Broker {
         let reply = try await run(
             InspectionScripts.position, keys: [keys(topic, partition).events], group.rawValue)
         guard let parts = reply.array.map(Array.init), !parts.isEmpty else { return nil }
-        guard parts.count == 4, let newest = parts[0].string.flatMap({ StreamID($0) }),
+        guard parts.count == 4, let newest = parts[0].streamID,
             let added = parts[1].integer, let pending = parts[3].integer
         else { throw FreshetError(RedisError(.unexpectedReply, "a position of another shape")) }
-        let delivered = parts[2].string.flatMap { StreamID($0) }
+        let delivered = parts[2].streamID
         return LogPosition(newest: newest, added: added, delivered: delivered, pending: pending)
     }
 
@@ -32,9 +32,8 @@ extension Broker {
         async throws(FreshetError)
     {
         let (key, field) = (namespace.topicKey(topic), "start:\(group):\(partition)")
-        guard let text = try await send(RedisCommand("HGET", key, field)).string,
-            let start = StreamID(text), position < start
+        guard let start = try await send(RedisCommand("HGET", key, field)).streamID, position < start
         else { return }
-        _ = try await send(RedisCommand("HSET", key, field, position.description))
+        _ = try await send(RedisCommand("HSET", key, field, position))
     }
 }

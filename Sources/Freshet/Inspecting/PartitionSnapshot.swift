@@ -37,7 +37,7 @@ extension PartitionSnapshot.Stream {
         else { return nil }
         self.length = length
         self.pending = pending
-        oldestPending = parts[2].string.flatMap { StreamID($0) }
+        oldestPending = parts[2].streamID
         self.waiting = waiting
         consumers = (parts[4].array.map(Array.init) ?? []).map { consumer in
             GroupReport.Consumer(

@@ -41,12 +41,10 @@ public struct StreamEntries: AsyncSequence, Sendable {
         public mutating func nextPage() async throws(FreshetError) -> [StreamEntry]? {
             while let key = keys.first {
                 let range = entries.range
-                let start = lastRead.map { "(\($0)" } ?? range.lowerBound.description
-                // `(` and the greatest id of all is an error, not an empty range.
-                if lastRead != range.upperBound {
-                    let reply = try await entries.broker.send(
-                        RedisCommand("XRANGE", key, start, range.upperBound.description, "COUNT", size))
-                    let page = StreamEntry.list(reply)
+                let start = lastRead.map(\.successor) ?? range.lowerBound
+                if let start, start <= range.upperBound {
+                    let page = try await entries.broker.send(
+                        .xrange(key, start...range.upperBound, count: size))
                     if let last = page.last {
                         lastRead = last.id
                         adapt(to: page)
@@ -94,9 +92,7 @@ extension Broker {
         -> [StreamEntry]
     {
         guard count > 0 else { return [] }
-        let reply = try await send(
-            RedisCommand("XREVRANGE", keys(topic, partition).events, "+", "-", "COUNT", count))
-        return StreamEntry.list(reply).reversed()
+        return try await send(.xrevrange(keys(topic, partition).events, count: count)).reversed()
     }
 
     /// The entries that were added to a topic's log behind these positions (by partition), at most so many of each
@@ -110,20 +106,14 @@ extension Broker {
         on reader: RedisClient
     ) async throws(FreshetError) -> [(partition: Int, entry: StreamEntry)] {
         let logs = (0..<topic.partitions).map { keys(topic.name, $0).events }
-        let block = Int(Swift.max(1, limit.inMilliseconds))
-        let command: [any RedisArgument] =
-            ["XREAD", "COUNT", count, "BLOCK", block, "STREAMS"] + logs + positions.map(\.description)
-        let reply: RedisReply
+        let read: [(key: String, entries: [StreamEntry])]
         do {
-            reply = try await reader.send(
-                RedisCommand(arguments: command), timeout: limit + reader.configuration.commandTimeout)
+            read = try await reader.send(.xread(Array(zip(logs, positions)), count: count, block: limit))
         } catch { throw FreshetError(error) }
         var found: [(partition: Int, entry: StreamEntry)] = []
-        for stream in reply.array.map(Array.init) ?? [] {
-            guard let pair = stream.array, pair.count == 2,
-                let partition = logs.firstIndex(where: { $0 == pair[0].string })
-            else { continue }
-            for entry in StreamEntry.list(pair[1]) {
+        for (key, entries) in read {
+            guard let partition = logs.firstIndex(of: key) else { continue }
+            for entry in entries {
                 positions[partition] = Swift.max(positions[partition], entry.id)
                 found.append((partition, entry))
             }

@@ -1,4 +1,4 @@
-internal import Hiredis
+public import Hiredis
 internal import Synchronization
 
 /// Appends events to a topic.
@@ -71,17 +71,12 @@ public struct Publisher: Sendable {
 
     private func append(_ event: Event, in partition: Int, to pipeline: inout RedisPipeline) {
         let key = broker.keys(topic.name, partition).events
-        pipeline.append(argumentCount: 3 + event.argumentCount) { command in
-            command.append("XADD")
-            command.append(key)
-            command.append("*")
-            event.write(to: &command)
-        }
+        pipeline.appendXADD(key, argumentCount: event.argumentCount) { event.write(to: &$0) }
     }
 
     private static func result(_ reply: RedisReply) -> Result<StreamID, FreshetError> {
         if let error = reply.error { return .failure(FreshetError(error)) }
-        guard let id = reply.string.flatMap({ StreamID($0) }) else {
+        guard let id = reply.streamID else {
             return .failure(FreshetError(RedisError(.unexpectedReply, "XADD gave no id")))
         }
         return .success(id)

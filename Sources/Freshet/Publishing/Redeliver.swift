@@ -1,4 +1,4 @@
-internal import Hiredis
+package import Hiredis
 
 extension Broker {
     /// Appends entries of the log to a redelivery stream, every field as it stands there, in one pipeline. Delivery's own
@@ -17,13 +17,10 @@ extension Broker {
                 else { continue }
                 kept += [name, value]
             }
-            pipeline.append(argumentCount: 3 + kept.count + 4) { command in
-                command.append("XADD")
-                command.append(stream)
-                command.append("*")
+            pipeline.appendXADD(stream, argumentCount: kept.count + 4) { command in
                 for bytes in kept { command.append(bytes) }
                 command.append(Field.originalID)
-                command.append(entry.id.description)
+                entry.id.write(to: &command)
                 command.append(Field.replay)
                 command.append(replayID)
             }

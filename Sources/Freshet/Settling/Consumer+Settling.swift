@@ -59,10 +59,9 @@ extension Consumer {
 
     private func acknowledge(_ places: [Entry.Place], of stream: ReadStream) async {
         var pipeline = RedisPipeline()
-        for verb in stream.isRedelivery ? ["XACK", "XDEL"] : ["XACK"] {
-            let group: [any RedisArgument] = verb == "XACK" ? [self.group.rawValue] : []
-            pipeline.append(arguments: [verb, stream.key] + group + places.map { $0.id.description })
-        }
+        let ids = places.map(\.id)
+        pipeline.append(.xack(stream.key, group.rawValue, ids))
+        if stream.isRedelivery { pipeline.append(.xdel(stream.key, ids)) }
         let command = pipeline
         await persist { () async throws(RedisError) in
             for reply in try await self.broker.client.send(command) { try reply.get() }
@@ -74,14 +73,14 @@ extension Consumer {
     private func perform(_ settlement: Settlement, of place: Entry.Place) async throws(RedisError) {
         let keys = broker.keys(topic.name, place.stream.partition)
         let delete = place.stream.isRedelivery ? 1 : 0
-        let who: [any RedisArgument] = [group.rawValue, name.rawValue, delete, place.id.description]
+        let who: [any RedisArgument] = [group.rawValue, name.rawValue, delete, place.id]
         let client = broker.client
         let reply: RedisReply
         switch settlement {
         case .acknowledged:
             reply = try await Scripts.acknowledge.run(on: client, keys: [place.stream.key], arguments: who)
         case .scheduled(let pause, let failed, let reason):
-            let milliseconds = Int(pause.inMilliseconds)
+            let milliseconds = pause.inMilliseconds
             reply = try await Scripts.schedule.run(
                 on: client, keys: [place.stream.key, keys.delayed(group)],
                 arguments: who + [milliseconds, Field.attempt, failed, Field.reason, Self.cut(reason)])
@@ -121,7 +120,7 @@ extension Consumer {
             do throws(RedisError) {
                 return try await action()
             } catch {
-                let isGone = error.serverCode == "NOGROUP"
+                let isGone = error.serverCode == .noGroup
                 guard error.isRetryable, !Task.isCancelled else {
                     if error.code != .cancelled, !isGone {
                         logger.error(

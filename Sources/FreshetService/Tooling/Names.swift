@@ -1,5 +1,6 @@
 public import ArgumentParser
 public import Freshet
+public import Hiredis
 
 extension TopicName: ExpressibleByArgument {
     /// A topic's name on a command line.

@@ -81,7 +81,7 @@ public class LocalRedisNodes: @unchecked Sendable {
 
     /// Sends one command to one node.
     @discardableResult
-    public func send(_ command: RedisCommand, to node: Int) async throws -> RedisReply {
+    public func send<Answer>(_ command: RedisCommand<Answer>, to node: Int) async throws -> Answer {
         let client = client(of: node)
         defer { client.close() }
         return try await client.send(command)

@@ -12,6 +12,12 @@ enum MonotonicTime {
 }
 
 extension Duration {
+    /// Whole milliseconds, at most about 500 years of them.
+    package var inMilliseconds: Int {
+        let (seconds, attoseconds) = components
+        return Int(max(-1 << 34, min(seconds, 1 << 34))) * 1000 + Int(attoseconds / 1_000_000_000_000_000)
+    }
+
     /// At least 0, at most about 500 years.
     var nanoseconds: Nanoseconds {
         let (seconds, attoseconds) = components

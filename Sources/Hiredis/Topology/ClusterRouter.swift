@@ -37,7 +37,9 @@ actor ClusterRouter {
     }
 
     /// Sends one command to this very node.
-    func send(_ command: RedisCommand, to node: RedisConfiguration.Address, timeout: Duration) async {
+    func send(_ command: RedisCommand<RedisReply>, to node: RedisConfiguration.Address, timeout: Duration)
+        async
+    {
         _ = await exchange([(core(for: node), command.pipeline)], timeout: timeout, on: loop)
     }
 

@@ -63,20 +63,3 @@ public struct RedisPipeline: Sendable {
 extension CommandWriter {
     consuming func finish() -> [UInt8] { bytes }
 }
-
-/// One command: a name and its arguments.
-public struct RedisCommand: Sendable {
-    let pipeline: RedisPipeline
-
-    /// A command, its name first: `RedisCommand("XLEN", key)`.
-    public init(_ arguments: any RedisArgument...) {
-        self.init(arguments: arguments)
-    }
-
-    /// A command, its name first.
-    public init(arguments: [any RedisArgument]) {
-        var pipeline = RedisPipeline()
-        pipeline.append(arguments: arguments)
-        self.pipeline = pipeline
-    }
-}

@@ -83,7 +83,7 @@ struct Summariser: Sendable {
     }
 
     private func length(_ key: String) async throws -> Int {
-        try await broker.client.send(RedisCommand("XLEN", key)).integer ?? 0
+        try await broker.client.send(.xlen(key))
     }
 
     private static func count(_ query: String, in database: any Records) async throws -> Int {

@@ -1,4 +1,5 @@
 internal import Freshet
+internal import Hiredis
 internal import FreshetRecords
 
 /// Every published event is, for every group, in exactly one state; nothing was handled that was not published.

@@ -1,4 +1,5 @@
 internal import Freshet
+internal import Hiredis
 internal import ShopEvents
 
 /// What the logs say happened: each event once, by its source and id.
