@@ -13,6 +13,7 @@ let strict: [SwiftSetting] = [
 ]
 
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let tracing = Target.Dependency.product(name: "Tracing", package: "swift-distributed-tracing")
 let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -54,6 +55,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-log.git", from: "1.14.0"),
         .package(url: "https://github.com/apple/swift-metrics.git", from: "2.7.0"),
+        .package(url: "https://github.com/apple/swift-distributed-tracing.git", from: "1.3.0"),
         .package(url: "https://github.com/apple/swift-collections.git", from: "1.2.0"),
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.5.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.9.0"),
@@ -66,7 +68,7 @@ let package = Package(
             name: "CHiredisShims", dependencies: ["CHiredis"],
             cSettings: [.enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error)],
             linkerSettings: [.linkedLibrary("hiredis"), .linkedLibrary("ssl"), .linkedLibrary("crypto")]),
-        library("Hiredis", ["CHiredis", "CHiredisShims", deque, logging, metrics]),
+        library("Hiredis", ["CHiredis", "CHiredisShims", deque, logging, metrics, tracing]),
         library("Freshet", ["Hiredis", deque, logging, metrics, lifecycle]),
         library("FreshetRecords", ["Freshet", grdb, logging, lifecycle]),
         library("FreshetReplay", ["Freshet", "Hiredis", logging]),
@@ -98,7 +100,15 @@ let package = Package(
             name: "FloorBench", dependencies: ["CHiredis"],
             cSettings: [.enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error)],
             linkerSettings: [.linkedLibrary("hiredis")]),
-        tests("HiredisTests", ["Hiredis", "FreshetTesting", logging]),
+        tests(
+            "HiredisTests",
+            [
+                "Hiredis", "FreshetTesting", logging,
+                .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
+                .product(name: "MetricsTestKit", package: "swift-metrics"),
+                .product(name: "InMemoryLogging", package: "swift-log"),
+                metrics, tracing,
+            ]),
         tests("FreshetTests", ["Freshet", "Hiredis", "FreshetTesting", lifecycle, logging]),
         tests("FreshetInspectingTests", ["Freshet", "Hiredis", "FreshetTesting", lifecycle, logging]),
         tests(

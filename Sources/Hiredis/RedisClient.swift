@@ -1,5 +1,6 @@
 public import Logging
 internal import Synchronization
+public import Tracing
 
 /// A connection to one server that replaces itself when it breaks, shared by any number of tasks.
 ///
@@ -15,6 +16,7 @@ public final class RedisClient: Sendable {
     /// Where the servers are and how to talk to them.
     public let configuration: RedisConfiguration
     private let logger: Logger
+    private let tracer: (any Tracer)?
     private let backend: Backend
 
     private enum Backend {
@@ -23,20 +25,26 @@ public final class RedisClient: Sendable {
     }
 
     /// A client for these servers. It connects when the first command is sent.
+    ///
+    /// - Parameters:
+    ///   - logger: is told of connections and what became of them, never a password, a key or a value.
+    ///   - tracer: gets a span for each request, which costs a look at all its commands; nil makes none.
     public convenience init(
         _ configuration: RedisConfiguration, loop: RedisEventLoop = .shared,
-        logger: Logger = Logger(label: "hiredis", factory: { _ in SwiftLogNoOpLogHandler() })
+        logger: Logger = Logger(label: "hiredis", factory: { _ in SwiftLogNoOpLogHandler() }),
+        tracer: (any Tracer)? = nil
     ) {
-        self.init(configuration, role: .client, loop: loop, logger: logger)
+        self.init(configuration, role: .client, loop: loop, logger: logger, tracer: tracer)
     }
 
     init(
         _ configuration: RedisConfiguration, role: ConnectionCore.Role, like other: RedisClient? = nil,
-        loop: RedisEventLoop, logger: Logger
+        loop: RedisEventLoop, logger: Logger, tracer: (any Tracer)? = nil
     ) {
         self.configuration = configuration
         self.loop = loop
         self.logger = logger
+        self.tracer = tracer
         var (knownSentinels, knownTopology): (SentinelSet?, ClusterTopology?)
         switch other?.backend {
         case .connection(_, let sentinels)?: knownSentinels = sentinels
@@ -66,7 +74,8 @@ public final class RedisClient: Sendable {
     public func dedicated(clientName: String? = nil) -> RedisClient {
         var configuration = configuration
         if let clientName { configuration.clientName = clientName }
-        return RedisClient(configuration, role: .client, like: self, loop: loop, logger: logger)
+        return RedisClient(
+            configuration, role: .client, like: self, loop: loop, logger: logger, tracer: tracer)
     }
 
     /// Ends the blocking commands of another client of the same servers, as if their time were up. Does nothing when
@@ -185,6 +194,21 @@ public final class RedisClient: Sendable {
         -> RedisReplies?
     {
         let timeout = timeout ?? configuration.commandTimeout
+        guard let tracer else { return try await exchange(pipeline, timeout) }
+        let span = CommandSpan(pipeline, to: configuration, tracer)
+        do throws(RedisError) {
+            let replies = try await exchange(pipeline, timeout)
+            span.end(replies)
+            return replies
+        } catch {
+            span.end(error)
+            throw error
+        }
+    }
+
+    private func exchange(_ pipeline: RedisPipeline, _ timeout: Duration) async throws(RedisError)
+        -> RedisReplies?
+    {
         switch backend {
         case .cluster(let router): return try await router.send(pipeline, timeout: timeout)
         case .connection(let core, _):
