@@ -24,8 +24,11 @@ extension WorkTask {
     private func publish(_ count: Int, atRate rate: Int) async throws {
         let pause = Duration.seconds(1) / rate
         var due = ContinuousClock.now
+        // The loop's own timer, as a consumer's pauses: Task.sleep would be Dispatch's, with threads of its own.
+        let alarm = LoopAlarm(on: client.loop)
         for _ in 0..<count {
-            try await Task.sleep(until: due, tolerance: .zero, clock: .continuous)
+            let left = due - ContinuousClock.now
+            if left > .zero { await alarm.wait(for: left) }
             var pipeline = RedisPipeline()
             appendEvent(stamped(at: MonotonicClock.nanoseconds()), to: &pipeline)
             try await client.send(pipeline)[0].get()
