@@ -107,8 +107,7 @@ public final class RedisClient: Sendable {
     public func send<Answer>(_ command: RedisCommand<Answer>, timeout: Duration? = nil)
         async throws(RedisError) -> Answer
     {
-        try await command.answer(
-            from: reply(to: command.pipeline, timeout ?? command.block + configuration.commandTimeout))
+        try await command.answer(from: reply(to: command.pipeline, timeout, command.block))
     }
 
     /// Sends one command and waits for its reply; the server's error is thrown.
@@ -119,13 +118,13 @@ public final class RedisClient: Sendable {
         async throws(RedisError) -> RedisReply
     {
         // Not generic, which would cost a look-up of metadata for each command.
-        try await reply(to: command.pipeline, timeout).get()
+        try await reply(to: command.pipeline, timeout, command.block).get()
     }
 
-    private func reply(to pipeline: RedisPipeline, _ timeout: Duration?) async throws(RedisError)
-        -> RedisReply
+    private func reply(to pipeline: RedisPipeline, _ timeout: Duration?, _ block: Duration)
+        async throws(RedisError) -> RedisReply
     {
-        guard let replies = try await perform(pipeline, timeout: timeout) else {
+        guard let replies = try await perform(pipeline, timeout: timeout, block: block) else {
             throw RedisError(.unexpectedReply, "no reply")
         }
         return replies[0]
@@ -190,14 +189,14 @@ public final class RedisClient: Sendable {
         }
     }
 
-    private func perform(_ pipeline: RedisPipeline, timeout: Duration?) async throws(RedisError)
-        -> RedisReplies?
+    private func perform(_ pipeline: RedisPipeline, timeout: Duration?, block: Duration = .zero)
+        async throws(RedisError) -> RedisReplies?
     {
-        let timeout = timeout ?? configuration.commandTimeout
-        guard let tracer else { return try await exchange(pipeline, timeout) }
+        let timeout = timeout ?? configuration.commandTimeout + block
+        guard let tracer else { return try await exchange(pipeline, timeout, block) }
         let span = CommandSpan(pipeline, to: configuration, tracer)
         do throws(RedisError) {
-            let replies = try await exchange(pipeline, timeout)
+            let replies = try await exchange(pipeline, timeout, block)
             span.end(replies)
             return replies
         } catch {
@@ -206,11 +205,11 @@ public final class RedisClient: Sendable {
         }
     }
 
-    private func exchange(_ pipeline: RedisPipeline, _ timeout: Duration) async throws(RedisError)
-        -> RedisReplies?
+    private func exchange(_ pipeline: RedisPipeline, _ timeout: Duration, _ block: Duration)
+        async throws(RedisError) -> RedisReplies?
     {
         switch backend {
-        case .cluster(let router): return try await router.send(pipeline, timeout: timeout)
+        case .cluster(let router): return try await router.send(pipeline, timeout: timeout, block: block)
         case .connection(let core, _):
             let request = Request(pipeline, timeout: timeout)
             let outcome = await withTaskCancellationHandler {

@@ -16,7 +16,7 @@ extension ConnectionCore {
     }
 
     var deadline: Nanoseconds? {
-        var next = min(attemptDeadline, addressDeadline, requestDeadline)
+        var next = min(attemptDeadline, addressDeadline, requestDeadline, silenceDeadline)
         if case .waiting(let until) = state { next = min(next, until) }
         return next == .max ? nil : next
     }
@@ -74,6 +74,7 @@ extension ConnectionCore {
         } else if addressDeadline <= now, case .connecting(let link, let route) = state {
             tryNext(after: link, route, failed("no answer"))
         }
+        tellSilence(at: now)
         if requestDeadline <= now { expire(at: now) }
         if case .waiting(let until) = state, until <= now {
             if waiting.isEmpty && !isSubscriber { state = .idle } else { connect() }

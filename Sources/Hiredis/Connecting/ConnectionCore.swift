@@ -60,6 +60,9 @@ final class ConnectionCore: LoopMember, @unchecked Sendable {
     var lastFailure: RedisError?
     /// This server takes no writes any more: nothing new goes to it, and when all has been answered it is left.
     var isRetiring = false
+    /// Called when the oldest request has had no answer for a second longer than its block, and then three times a second.
+    var onSilence: (() -> Void)?
+    private var silenceToldAt: Nanoseconds = 0
     private var isMember = false
     var watched: LoopInterest?
 
@@ -273,6 +276,26 @@ final class ConnectionCore: LoopMember, @unchecked Sendable {
     func retire() {
         isRetiring = true
         failWaiting(RedisError(.connectionFailed, "\(configuration.displayName) is no primary any more"))
+    }
+
+    /// The node is gone for good, and its socket does not say so.
+    func abandon() {
+        lose(RedisError(.connectionLost, "\(configuration.displayName) is no primary any more"))
+        retire()
+        close()
+    }
+
+    /// When the server is to be called silent.
+    var silenceDeadline: Nanoseconds {
+        guard onSilence != nil, let oldest = queue.first ?? waiting.first else { return .max }
+        let expected = max(oldest.submittedAt &+ oldest.block, lastReceived)
+        return max(expected &+ 1_000_000_000, silenceToldAt &+ 300_000_000)
+    }
+
+    func tellSilence(at now: Nanoseconds) {
+        guard silenceDeadline <= now else { return }
+        silenceToldAt = now
+        onSilence?()
     }
 
     func close(_ link: Link) {

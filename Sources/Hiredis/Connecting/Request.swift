@@ -7,6 +7,8 @@ final class Request: @unchecked Sendable {
 
     let pipeline: RedisPipeline
     let timeout: Nanoseconds
+    /// How long the server may keep the replies back.
+    let block: Nanoseconds
     var reply: ((sending Outcome) -> Void)?
     // Of the loop:
     var deadline: Nanoseconds = .max
@@ -17,9 +19,10 @@ final class Request: @unchecked Sendable {
     var isSubmitted = false
     var isCancelled = false
 
-    init(_ pipeline: RedisPipeline, timeout: Duration) {
+    init(_ pipeline: RedisPipeline, timeout: Duration, block: Duration = .zero) {
         self.pipeline = pipeline
         self.timeout = timeout.nanoseconds
+        self.block = block.nanoseconds
     }
 
     var isAnswered: Bool { reply == nil }

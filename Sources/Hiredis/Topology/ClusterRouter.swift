@@ -47,7 +47,9 @@ actor ClusterRouter {
 
     /// Sends all commands, each to its node, and waits for all replies, in order; nil for a pipeline without commands,
     /// which waits until the cluster is known.
-    func send(_ pipeline: RedisPipeline, timeout: Duration) async throws(RedisError) -> RedisReplies? {
+    func send(_ pipeline: RedisPipeline, timeout: Duration, block: Duration = .zero)
+        async throws(RedisError) -> RedisReplies?
+    {
         let deadline = ContinuousClock.now + timeout
         var backoff = Backoff(base: .milliseconds(20), ceiling: .milliseconds(250))
         var journey = Journey(pipeline)
@@ -61,7 +63,7 @@ actor ClusterRouter {
             let left = deadline - ContinuousClock.now
             guard left > .zero else { throw journey.error(journey.lastFailure ?? Self.unknown) }
             let targets = parts.map { (core: core(for: $0.node), pipeline: $0.pipeline) }
-            let outcomes = await exchange(targets, timeout: left, on: loop)
+            let outcomes = await exchange(targets, timeout: left, block: block, on: loop)
             if Task.isCancelled, case .failure(let error)? = outcomes.first { throw journey.error(error) }
             let next = try journey.take(outcomes, of: parts, topology: topology)
             if pipeline.count == 0 {
@@ -101,8 +103,21 @@ actor ClusterRouter {
             return core
         }
         let core = ConnectionCore(configuration.single(node), role: .node, loop: loop, logger: logger)
+        core.onSilence = { [weak self] in
+            Task { [weak self] in await self?.doubt(node) }
+        }
         cores[node] = core
         return core
+    }
+
+    /// A node answers nothing: a frozen one, or one behind a cut, says nothing about what became of its slots. When the
+    /// others say that it is no primary any more, what is under way there is given up and may have run.
+    private func doubt(_ node: RedisConfiguration.Address) async {
+        guard await topology.refresh(doubting: node) == nil, !topology.map.nodes.contains(node),
+            let core = cores[node]
+        else { return }
+        cores[node] = nil
+        core.abandon()
     }
 
     /// Nodes that are no primaries any more: nothing new goes to them, and they are left when all is answered.

@@ -1,10 +1,11 @@
 /// Sends pipelines on several connections at once and waits for all outcomes, in the order of the parts. When the task
 /// is cancelled every part ends at once.
 func exchange(
-    _ parts: [(core: ConnectionCore, pipeline: RedisPipeline)], timeout: Duration, on loop: RedisEventLoop
+    _ parts: [(core: ConnectionCore, pipeline: RedisPipeline)], timeout: Duration, block: Duration = .zero,
+    on loop: RedisEventLoop
 ) async -> [Request.Outcome] {
     guard !parts.isEmpty else { return [] }
-    let requests = parts.map { Request($0.pipeline, timeout: timeout) }
+    let requests = parts.map { Request($0.pipeline, timeout: timeout, block: block) }
     let cores = parts.map(\.core)
     let gathering = Gathering(count: parts.count)
     return await withTaskCancellationHandler {
