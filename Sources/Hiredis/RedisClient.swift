@@ -176,14 +176,18 @@ public final class RedisClient: Sendable {
         }
     }
 
-    /// What is under way on the connection, and how many requests wait for room. For tests.
-    var inFlight: (commands: Int, bytes: Int, waiting: Int) {
+    /// What is under way on the connection, how many requests wait for room, and how many bytes the socket has not taken
+    /// yet. For tests.
+    var inFlight: (commands: Int, bytes: Int, waiting: Int, unsent: Int) {
         get async {
-            guard case .connection(let core, _) = backend else { return (0, 0, 0) }
+            guard case .connection(let core, _) = backend else { return (0, 0, 0, 0) }
             return await withCheckedContinuation { continuation in
                 loop.execute {
                     continuation.resume(
-                        returning: (core.queue.commands, core.queue.bytes, core.waiting.count))
+                        returning: (
+                            core.queue.commands, core.queue.bytes, core.waiting.count,
+                            core.output.count - core.outputStart
+                        ))
                 }
             }
         }

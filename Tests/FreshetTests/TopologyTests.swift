@@ -77,4 +77,61 @@ import Testing
             }
         }
     }
+
+    @Test func `a node that answers nothing holds up its own partitions alone`() async throws {
+        // The cluster is not to replace the node while the test runs.
+        try await withRedisCluster(LocalRedisCluster(nodeTimeout: .seconds(60))) { nodes in
+            let client = RedisClient(try RedisConfiguration(url: nodes.url))
+            defer { client.close() }
+            let broker = Broker(client, namespace: "test")
+            let topic = Topic("orders", partitions: 6)
+            let logs = (0..<6).map { broker.keys("orders", $0).events }
+            let healthy = logs.filter { nodes.firstPrimary(of: $0) != 0 }
+            try #require(!healthy.isEmpty && healthy.count < 6)
+            let (gate, seen, lease) = (Gate(), Seen(), Duration.seconds(3))
+            let subscription = Subscription(
+                to: topic, group: "a", on: broker, options: options(concurrency: 48, lease: lease)
+            ) {
+                On(Placed.self) { order, _ in
+                    seen.add(order.orderId)
+                    await gate.wait()
+                }
+            }
+            try await running(subscription) {
+                let publisher = Publisher(to: topic, on: broker)
+                for number in 0..<30 {
+                    try await publisher.publish(
+                        Event(Placed(orderId: "\(number)"), source: "till", key: "\(number)"))
+                }
+                try await eventually("all are in hand") { seen.count == 30 }
+                nodes.pause(0)
+                defer { nodes.resume(0) }
+                let longest = ContinuousClock.now + lease * 2
+                while ContinuousClock.now < longest {
+                    for log in healthy {
+                        for entry in try await client.send(.xpending(log, "a", .zero ... .newest, count: 99))
+                        {
+                            #expect(entry.idle < lease, "claims are renewed")
+                        }
+                    }
+                    try await Task.sleep(for: .milliseconds(100))
+                }
+                gate.open()
+                try await eventually("the other nodes' entries are settled", within: .seconds(5)) {
+                    for log in healthy where try await client.send(.xpending(log, "a")).count > 0 {
+                        return false
+                    }
+                    return true
+                }
+                nodes.resume(0)
+                try await eventually("and the node's own, when it is back") {
+                    for log in logs where try await client.send(.xpending(log, "a")).count > 0 {
+                        return false
+                    }
+                    return true
+                }
+            }
+            #expect(seen.count == 30, "each once")
+        }
+    }
 }

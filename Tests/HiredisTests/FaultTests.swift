@@ -49,7 +49,8 @@ import Testing
                 // Frozen first, so that every sender has a command in flight when the server dies.
                 server.pause()
                 try await eventually("every sender's command is in flight") {
-                    await client.inFlight.commands == 1000
+                    let now = await client.inFlight
+                    return now.commands == 1000 && now.unsent == 0
                 }
                 killed.withLock { $0 = .now }
                 await server.kill()
@@ -167,10 +168,10 @@ import Testing
                     group.addTask { try await client.send(RedisCommand("RPUSH", "l", payload)) }
                 }
                 try await eventually("all have asked") {
-                    let (commands, _, waiting) = await client.inFlight
+                    let (commands, _, waiting, _) = await client.inFlight
                     return commands + waiting == 1000
                 }
-                let (commands, bytes, _) = await client.inFlight
+                let (commands, bytes, _, _) = await client.inFlight
                 #expect(commands <= 15 && commands > 0 && bytes <= 64 * 1024)
                 server.resume()
                 try await group.waitForAll()

@@ -4,33 +4,34 @@ internal import Logging
 /// What a consumer does beside reading: renews its claims, takes over those of the dead, and brings retries back when
 /// their time has come.
 extension Consumer {
-    func keepUp() async {
+    func keepUp(_ share: Share) async {
         var nextRenewal = ContinuousClock.now + options.lease / 3
         // A little at random, so that the consumers of a group do not all look at once.
         var nextReclaim = ContinuousClock.now + options.lease / 10 * Int.random(in: 1...5)
         while !Task.isCancelled && !isFinished {
             let now = ContinuousClock.now
             if now >= nextRenewal {
-                await renew()
+                await renew(share)
                 nextRenewal = ContinuousClock.now + options.lease / 3
             }
-            if now >= nextPromotion { await promoteDue() }
+            if now >= states[share.index].nextPromotion { await promoteDue(share) }
             if now >= nextReclaim, !isDraining {
-                await reclaim()
+                await reclaim(share)
                 nextReclaim = ContinuousClock.now + options.lease / 2
             }
-            if isDraining && !hasStoppedReading { await wakeReaders() }
+            if isDraining && !hasStoppedReading { await wakeReader(of: share) }
             // Until the reader has stopped: it may have been between two reads when it was woken.
-            let next = min(nextRenewal, nextReclaim, nextPromotion)
+            let next = min(nextRenewal, nextReclaim, states[share.index].nextPromotion)
             let longest = isDraining && !hasStoppedReading ? .milliseconds(20) : next - ContinuousClock.now
-            await upkeepAlarm.wait(for: max(.milliseconds(1), longest))
+            await share.upkeepAlarm.wait(for: max(.milliseconds(1), longest))
         }
     }
 
     // MARK: - Renewing
 
-    private func renew() async {
-        let places = Dictionary(grouping: held.keys, by: \.stream)
+    private func renew(_ share: Share) async {
+        let places = Dictionary(
+            grouping: held.keys.lazy.filter { self.share(of: $0.stream).index == share.index }, by: \.stream)
         for (stream, places) in places {
             for start in stride(from: 0, to: places.count, by: 500) {
                 await renew(places[start..<min(start + 500, places.count)], of: stream)
@@ -58,8 +59,8 @@ extension Consumer {
 
     /// Takes what other consumers have not renewed for a lease. The cursor of each stream is carried on from pass to
     /// pass, so that a long list of pending entries is seen whole.
-    private func reclaim() async {
-        for stream in streams {
+    private func reclaim(_ share: Share) async {
+        for stream in share.streams {
             var isFirst = true
             while held.count < options.concurrency, isFirst || cursors[stream] != nil {
                 isFirst = false
@@ -126,23 +127,25 @@ extension Consumer {
     // MARK: - Retries
 
     /// A retry was put off for so long by this very process: look then.
-    func promote(in pause: Duration) {
-        nextPromotion = min(nextPromotion, ContinuousClock.now + pause)
-        upkeepAlarm.ring()
+    func promote(_ share: Share, in pause: Duration) {
+        let due = ContinuousClock.now + pause
+        states[share.index].nextPromotion = min(states[share.index].nextPromotion, due)
+        share.upkeepAlarm.ring()
     }
 
     /// Moves what is due to the redelivery stream, which wakes a blocked reader. Every consumer looks; the script is
     /// atomic. Without known retries one look in a few seconds is enough: who schedules one knows its time.
-    private func promoteDue() async {
-        nextPromotion = ContinuousClock.now + .seconds(3)
-        for partition in 0..<topic.partitions {
+    private func promoteDue(_ share: Share) async {
+        states[share.index].nextPromotion = ContinuousClock.now + .seconds(3)
+        for partition in Set(share.streams.map(\.partition)).sorted() {
             let keys = broker.keys(topic.name, partition)
             let reply = try? await Scripts.promote.run(
                 on: broker.client, keys: [keys.delayed(group), keys.redelivery(group)], arguments: [256])
             guard let parts = reply?.array, parts.count == 2, let next = parts[1].integer, next >= 0 else {
                 continue
             }
-            nextPromotion = min(nextPromotion, ContinuousClock.now + .milliseconds(max(1, next)))
+            let due = ContinuousClock.now + .milliseconds(max(1, next))
+            states[share.index].nextPromotion = min(states[share.index].nextPromotion, due)
         }
     }
 }

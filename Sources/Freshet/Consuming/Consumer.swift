@@ -14,12 +14,24 @@ actor Consumer {
         var claimedUntil: ContinuousClock.Instant
     }
 
-    /// A connection for reads that block, and the streams that are read through it.
-    struct Reader {
-        let client: RedisClient
+    /// Streams of one node, and so of one fate: they are read, settled and kept up by themselves, so that a node that is
+    /// away holds up no other. All streams, or in a cluster, where partitions live on different nodes, those of one.
+    struct Share {
+        let index: Int
         let streams: [ReadStream]
+        /// A connection of its own, because reads block.
+        let reader: RedisClient
         /// Rings when a slot is free, and when draining begins.
         let alarm: LoopAlarm
+        /// Rings when the upkeep has something to do.
+        let upkeepAlarm: LoopAlarm
+    }
+
+    /// What of a share is on its way to be settled, and when its retries are looked at next.
+    struct ShareState {
+        var settlements: [(place: Entry.Place, settlement: Settlement)] = []
+        var settler: CheckedContinuation<Void, Never>?
+        var nextPromotion = ContinuousClock.now
     }
 
     nonisolated let loop: RedisEventLoop
@@ -36,17 +48,13 @@ actor Consumer {
     nonisolated let counters: SubscriptionCounters
     nonisolated let logger: Logger
     private nonisolated let start: StartPosition
-    nonisolated let streams: [ReadStream]
-    /// One for all streams, or in a cluster, where partitions live on different nodes, one for each partition.
-    nonisolated let readers: [Reader]
+    nonisolated let shares: [Share]
     private nonisolated let draining = Atomic(false)
-    nonisolated let upkeepAlarm: LoopAlarm
 
     var held: [Entry.Place: Held] = [:]
-    var outgoing: [(place: Entry.Place, settlement: Settlement)] = []
-    var settler: CheckedContinuation<Void, Never>?
+    /// By share.
+    var states: [ShareState]
     var cursors: [ReadStream: StreamID] = [:]
-    var nextPromotion = ContinuousClock.now
     private var running = 0
     /// Who waits for a slot: true hands it over, false means that there will be none.
     private var queue: Deque<CheckedContinuation<Bool, Never>> = []
@@ -71,22 +79,28 @@ actor Consumer {
         self.handlers = handlers
         self.counters = counters
         self.logger = logger
-        upkeepAlarm = LoopAlarm(on: loop)
-        streams = (0..<topic.partitions).flatMap { partition in
+        let streams = (0..<topic.partitions).flatMap { partition in
             let keys = broker.keys(topic.name, partition)
             return [
                 ReadStream(key: keys.events, partition: partition, isRedelivery: false),
                 ReadStream(key: keys.redelivery(group), partition: partition, isRedelivery: true),
             ]
         }
-        var shares = [streams]
+        var parts = [streams]
         if case .cluster = broker.client.configuration.servers {
-            shares = Dictionary(grouping: streams, by: \.partition).sorted { $0.key < $1.key }.map(\.value)
+            parts = Dictionary(grouping: streams, by: \.partition).sorted { $0.key < $1.key }.map(\.value)
         }
-        readers = shares.map { [loop] streams in
-            let client = broker.client.dedicated(clientName: "\(broker.namespace):\(group):\(name)")
-            return Reader(client: client, streams: streams, alarm: LoopAlarm(on: loop))
+        shares = parts.enumerated().map { [loop] index, streams in
+            Share(
+                index: index, streams: streams,
+                reader: broker.client.dedicated(clientName: "\(broker.namespace):\(group):\(name)"),
+                alarm: LoopAlarm(on: loop), upkeepAlarm: LoopAlarm(on: loop))
         }
+        states = shares.map { _ in ShareState() }
+    }
+
+    nonisolated func share(of stream: ReadStream) -> Share {
+        shares[shares.count == 1 ? 0 : stream.partition]
     }
 
     nonisolated var isDraining: Bool { draining.load(ordering: .relaxed) }
@@ -94,24 +108,30 @@ actor Consumer {
     /// No more reading from now on. Safe from any thread.
     nonisolated func beginDraining() {
         draining.store(true, ordering: .relaxed)
-        for reader in readers { reader.alarm.ring() }
-        upkeepAlarm.ring()
+        for share in shares {
+            share.alarm.ring()
+            share.upkeepAlarm.ring()
+        }
     }
 
     // MARK: - Running
 
     func run() async throws(FreshetError) {
-        try await prepare(waitingOn: readers[0].alarm)
+        try await prepare(waitingOn: shares[0].alarm)
         await withDiscardingTaskGroup { tasks in
             tasks.addTask { await self.read() }
-            tasks.addTask { await self.keepUp() }
-            tasks.addTask { await self.settleAll() }
+            for share in shares {
+                tasks.addTask { await self.keepUp(share) }
+                tasks.addTask { await self.settleAll(of: share) }
+            }
             while let entries = await arrivals() {
                 for entry in entries { tasks.addTask { await self.process(entry) } }
             }
         }
-        for reader in readers { reader.client.close() }
-        await leave()
+        for share in shares { share.reader.close() }
+        await withDiscardingTaskGroup { tasks in
+            for share in shares { tasks.addTask { await self.leave(share) } }
+        }
         if let failure { throw failure }
     }
 
@@ -132,33 +152,33 @@ actor Consumer {
 
     private func read() async {
         await withDiscardingTaskGroup { tasks in
-            for reader in readers { tasks.addTask { await self.read(with: reader) } }
+            for share in shares { tasks.addTask { await self.read(share) } }
         }
         isReading = false
-        wakeSettler()
+        for share in shares { wakeSettler(of: share) }
         while let waiting = queue.popFirst() { waiting.resume(returning: false) }
         arrival?.resume()
         arrival = nil
     }
 
     /// One reader's error ends them all.
-    private func read(with reader: Reader) async {
-        do throws(FreshetError) { try await readUntilDraining(reader) } catch { failure = error }
+    private func read(_ share: Share) async {
+        do throws(FreshetError) { try await readUntilDraining(share) } catch { failure = error }
         beginDraining()
     }
 
-    private func readUntilDraining(_ reader: Reader) async throws(FreshetError) {
+    private func readUntilDraining(_ share: Share) async throws(FreshetError) {
         var pause = Duration.milliseconds(20)
         var isFailing = false
         while !isDraining && !Task.isCancelled {
             let free = options.concurrency - held.count
             guard free > 0 else {
-                await reader.alarm.wait(for: .seconds(1))
+                await share.alarm.wait(for: .seconds(1))
                 continue
             }
             let readAt = ContinuousClock.now
             do throws(RedisError) {
-                let entries = try await readBatch(free, reader)
+                let entries = try await readBatch(free, share)
                 take(entries, readAt: readAt)
                 if isFailing { logger.notice("reading again") }
                 (isFailing, pause) = (false, .milliseconds(20))
@@ -171,12 +191,12 @@ actor Consumer {
                     logger.warning(
                         "the stream or group is gone, making it again from its start",
                         metadata: ["reason": "\(error)"])
-                    try await prepare(waitingOn: reader.alarm)
+                    try await prepare(waitingOn: share.alarm)
                 } else if !isFailing {
                     logger.warning("cannot read, trying again", metadata: ["reason": "\(error)"])
                     isFailing = true
                 }
-                await reader.alarm.wait(for: pause)
+                await share.alarm.wait(for: pause)
                 pause = min(pause * 2, .seconds(1))
             }
         }
@@ -184,13 +204,13 @@ actor Consumer {
 
     /// COUNT holds for each stream, so a read can bring more than there are slots when both streams are busy; the rest
     /// waits here, held and renewed, and the next read waits for it.
-    private func readBatch(_ free: Int, _ reader: Reader) async throws(RedisError) -> [Entry] {
-        let read = try await reader.client.send(
+    private func readBatch(_ free: Int, _ share: Share) async throws(RedisError) -> [Entry] {
+        let read = try await share.reader.send(
             .xreadgroup(
-                group.rawValue, name.rawValue, reader.streams.map(\.key), count: free / topic.partitions,
+                group.rawValue, name.rawValue, share.streams.map(\.key), count: free / topic.partitions,
                 block: options.block))
         return read.flatMap { key, entries -> [Entry] in
-            guard let stream = reader.streams.first(where: { $0.key == key }) else { return [] }
+            guard let stream = share.streams.first(where: { $0.key == key }) else { return [] }
             return entries.map { Entry($0, in: stream) }
         }
     }
@@ -243,28 +263,30 @@ actor Consumer {
     func forget(_ place: Entry.Place) {
         held[place] = nil
         if isReading {
-            for reader in readers { reader.alarm.ring() }
+            for share in shares { share.alarm.ring() }
         } else if isFinished {
-            upkeepAlarm.ring()
-            wakeSettler()
+            for share in shares {
+                share.upkeepAlarm.ring()
+                wakeSettler(of: share)
+            }
         }
     }
 
     /// Nothing is read any more and nothing is held.
     var isFinished: Bool { !isReading && held.isEmpty }
 
-    /// Wakes the readers from their blocking reads, so that a shutdown does not wait for them. An ACL may forbid it; then
-    /// a read ends by itself after `block`.
-    func wakeReaders() async {
-        for reader in readers where isReading { await broker.client.unblock(reader.client) }
+    /// Wakes a share's reader from its blocking read, so that a shutdown does not wait for it. An ACL may forbid it; then
+    /// the read ends by itself after `block`.
+    func wakeReader(of share: Share) async {
+        if isReading { await broker.client.unblock(share.reader) }
     }
 
     /// Whether the reader has stopped reading.
     var hasStoppedReading: Bool { !isReading }
 
-    private func leave() async {
+    private func leave(_ share: Share) async {
         guard !Task.isCancelled else { return }
-        for stream in streams {
+        for stream in share.streams {
             do {
                 try await Scripts.leave.run(
                     on: broker.client, keys: [stream.key], arguments: [group.rawValue, name.rawValue])

@@ -5,16 +5,17 @@ internal import Logging
 extension Consumer {
     /// Ends a delivery: the settler does it soon, and until then the entry is held and its claim renewed.
     func finish(_ place: Entry.Place, _ settlement: Settlement) {
-        outgoing.append((place, settlement))
-        wakeSettler()
+        let share = share(of: place.stream)
+        states[share.index].settlements.append((place, settlement))
+        wakeSettler(of: share)
     }
 
-    /// Settles what the others finish, until nothing will come any more or the task is cancelled. A task of its own,
-    /// because under load it has always something to do.
-    func settleAll() async {
+    /// Settles what the others finish, until nothing will come any more or the task is cancelled. A task of its own for
+    /// each share: under load it has always something to do, and a node that is away is to hold up no other.
+    func settleAll(of share: Share) async {
         while !Task.isCancelled {
-            let batch = outgoing
-            outgoing = []
+            let batch = states[share.index].settlements
+            states[share.index].settlements = []
             if !batch.isEmpty {
                 await settle(batch)
             } else if isFinished {
@@ -22,19 +23,24 @@ extension Consumer {
             } else {
                 await withTaskCancellationHandler {
                     await withCheckedContinuation { continuation in
-                        if Task.isCancelled { continuation.resume() } else { settler = continuation }
+                        if Task.isCancelled {
+                            continuation.resume()
+                        } else {
+                            states[share.index].settler = continuation
+                        }
                     }
                 } onCancel: {
-                    Task { await self.wakeSettler() }
+                    Task { await self.wakeSettler(of: share) }
                 }
             }
         }
     }
 
     /// There is something to settle, or nothing will come any more.
-    func wakeSettler() {
+    func wakeSettler(of share: Share) {
+        let settler = states[share.index].settler
+        states[share.index].settler = nil
         settler?.resume()
-        settler = nil
     }
 
     private func settle(_ batch: [(place: Entry.Place, settlement: Settlement)]) async {
@@ -84,7 +90,7 @@ extension Consumer {
             reply = try await Scripts.schedule.run(
                 on: client, keys: [place.stream.key, keys.delayed(group)],
                 arguments: who + [milliseconds, Field.attempt, failed, Field.reason, Self.cut(reason)])
-            promote(in: pause)
+            promote(share(of: place.stream), in: pause)
         case .dead(let failed, let reason):
             reply = try await Scripts.move.run(
                 on: client, keys: [place.stream.key, keys.dead(group)],
