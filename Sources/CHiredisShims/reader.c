@@ -26,6 +26,7 @@ struct fch_reader {
     size_t error_count;
     size_t reply_start;  // where the present reply's bytes begin: the limit holds for each reply
     const char *refusal;
+    int is_too_large;
 };
 
 _Static_assert(sizeof(fch_node) == 16, "Swift reads nodes of 16 bytes");
@@ -51,10 +52,15 @@ static void *close_parents(fch_reader *reader, const redisReadTask *task, size_t
     return object(index);
 }
 
+static void refuse_size(fch_reader *reader) {
+    reader->refusal = "reply larger than the configured limit";
+    reader->is_too_large = 1;
+}
+
 static void *create_string(const redisReadTask *task, char *text, size_t length) {
     fch_reader *reader = task->privdata;
     if (length > reader->max_reply_bytes - (reader->byte_count - reader->reply_start) || length > UINT32_MAX) {
-        reader->refusal = "reply larger than the configured limit";
+        refuse_size(reader);
         return NULL;
     }
     if (reader->byte_count + length > reader->byte_room) {
@@ -179,7 +185,7 @@ int fch_reader_next(fch_reader *reader) {
         // Protocol bytes count too: an endless line or array must not grow the buffers without end.
         reader->current_reply_bytes += slice;
         if (reader->current_reply_bytes / 2 > reader->max_reply_bytes) {
-            reader->refusal = "reply larger than the configured limit";
+            refuse_size(reader);
             return -1;
         }
         if (redisReaderFeed(reader->parser, (const char *)reader->fed, slice) != REDIS_OK) return -1;
@@ -191,6 +197,8 @@ int fch_reader_next(fch_reader *reader) {
 const char *fch_reader_error(const fch_reader *reader) {
     return reader->refusal ? reader->refusal : reader->parser->errstr;
 }
+
+int fch_reader_is_too_large(const fch_reader *reader) { return reader->is_too_large; }
 
 size_t fch_reader_node_count(const fch_reader *reader) { return reader->node_count; }
 size_t fch_reader_byte_count(const fch_reader *reader) { return reader->byte_count; }

@@ -125,4 +125,41 @@ import Testing
             }
         }
     }
+
+    @Test func `events that together are more than a reply may hold are handled a few at a time`()
+        async throws
+    {
+        try await withRedisServer { server in
+            var configuration = try RedisConfiguration(url: server.url)
+            let publishing = RedisClient(configuration)
+            configuration.maxReplyBytes = 1024 * 1024
+            let client = RedisClient(configuration)
+            defer { for client in [publishing, client] { client.close() } }
+            let seen = Seen()
+            let padding = String(repeating: "x", count: 100_000)
+            let subscription = Subscription(
+                to: .orders, group: "a", on: Broker(client, namespace: "test"),
+                options: options(concurrency: 32, lease: .seconds(1))
+            ) {
+                On(Placed.self) { order, _ in seen.add(String(order.orderId.prefix { $0 != "x" })) }
+            }
+            let publisher = Publisher(to: .orders, on: Broker(publishing, namespace: "test"))
+            for number in 0..<40 {
+                try await publisher.publish(
+                    Event(Placed(orderId: "\(number)" + padding), source: "till", key: "k"))
+            }
+            // The limit is what it seems: all of them are more than one reply may hold.
+            let error = await #expect(throws: RedisError.self) {
+                try await client.send(.xrange("test:events:{orders:0}"))
+            }
+            #expect(error?.code == .replyTooLarge)
+            try await running(subscription) {
+                try await eventually("all are handled") { Set(seen.all).count == 40 }
+                try await eventually("and settled") {
+                    try await publishing.send(.xpending("test:events:{orders:0}", "a")).count == 0
+                }
+            }
+            #expect(try await publishing.send(.xlen("test:dead:{orders:0}:a")) == 0)
+        }
+    }
 }

@@ -36,6 +36,8 @@ void fch_reader_feed(fch_reader *reader, const uint8_t *bytes, size_t count);
 // -1 when the bytes break the protocol or a limit (fch_reader_error says how; the reader is finished).
 int fch_reader_next(fch_reader *reader);
 const char *fch_reader_error(const fch_reader *reader);
+// Whether that is that the reply was larger than the limit.
+int fch_reader_is_too_large(const fch_reader *reader);
 
 // The arena: everything parsed since the last take. A take copies it out and empties it (with NULL it only
 // empties); only between whole replies.

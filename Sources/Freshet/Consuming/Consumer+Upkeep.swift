@@ -67,6 +67,7 @@ extension Consumer {
                 do throws(RedisError) {
                     try await reclaim(from: stream)
                 } catch {
+                    if error.code == .replyTooLarge, askForLess(share) { continue }
                     logger.debug("cannot reclaim", metadata: ["reason": "\(error)"])
                     break
                 }
@@ -79,7 +80,8 @@ extension Consumer {
         let claimed = try await broker.client.send(
             .xautoclaim(
                 stream.key, group.rawValue, name.rawValue, idle: options.lease,
-                from: cursors[stream] ?? .zero, count: options.concurrency - held.count))
+                from: cursors[stream] ?? .zero,
+                count: min(options.concurrency - held.count, states[share(of: stream).index].mostEntries)))
         cursors[stream] = claimed.next
         if !claimed.deleted.isEmpty {
             counters.add(.lost, claimed.deleted.count)

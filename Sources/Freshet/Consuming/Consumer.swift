@@ -32,6 +32,8 @@ actor Consumer {
         var settlements: [(place: Entry.Place, settlement: Settlement)] = []
         var settler: CheckedContinuation<Void, Never>?
         var nextPromotion = ContinuousClock.now
+        /// The most entries of a stream that are asked for at a time: fewer after a reply that was too large.
+        var mostEntries = 1024
     }
 
     nonisolated let loop: RedisEventLoop
@@ -186,7 +188,11 @@ actor Consumer {
                 if error.code == .cancelled || error.code == .closed { return }
                 // A stream or group that is gone: 7.0 says UNBLOCKED when it goes while we wait, all say NOGROUP after.
                 let isGone = error.serverCode == .noGroup || error.serverCode == .unblocked
-                guard error.isRetryable || isGone else { throw FreshetError(error) }
+                // What a broken reply held is pending, and comes again by being reclaimed.
+                let isTooLarge = error.code == .replyTooLarge && askForLess(share)
+                guard error.isRetryable || isGone || isTooLarge || error.code == .protocolBroken else {
+                    throw FreshetError(error)
+                }
                 if isGone {
                     logger.warning(
                         "the stream or group is gone, making it again from its start",
@@ -207,12 +213,22 @@ actor Consumer {
     private func readBatch(_ free: Int, _ share: Share) async throws(RedisError) -> [Entry] {
         let read = try await share.reader.send(
             .xreadgroup(
-                group.rawValue, name.rawValue, share.streams.map(\.key), count: free / topic.partitions,
+                group.rawValue, name.rawValue, share.streams.map(\.key),
+                count: min(free / topic.partitions, states[share.index].mostEntries),
                 block: options.block))
         return read.flatMap { key, entries -> [Entry] in
             guard let stream = share.streams.first(where: { $0.key == key }) else { return [] }
             return entries.map { Entry($0, in: stream) }
         }
+    }
+
+    /// After a reply that was larger than the client takes; false when a single entry is.
+    func askForLess(_ share: Share) -> Bool {
+        let most = min(states[share.index].mostEntries, options.concurrency)
+        guard most > 1 else { return false }
+        states[share.index].mostEntries = most / 2
+        logger.warning("a reply was too large, asking for fewer entries", metadata: ["count": "\(most / 2)"])
+        return true
     }
 
     /// Holds these entries and hands them to `run`. One that is held already (claimed back from ourselves after a

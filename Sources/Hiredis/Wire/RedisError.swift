@@ -17,8 +17,10 @@ public struct RedisError: Error, Sendable, CustomStringConvertible {
         public static let timedOut = Code(description: "timed out")
         /// TLS refused the server, or the server refused our certificate.
         public static let tls = Code(description: "TLS failed")
-        /// The peer does not speak the protocol, or passed a limit.
+        /// The peer does not speak the protocol.
         public static let protocolBroken = Code(description: "protocol broken")
+        /// A reply was larger than `maxReplyBytes`; the connection was closed and made anew. Ask for less.
+        public static let replyTooLarge = Code(description: "reply too large")
         /// The task that waited was cancelled.
         public static let cancelled = Code(description: "cancelled")
         /// The client was closed.

@@ -25,7 +25,10 @@ struct ReplyReader: ~Copyable {
             switch unsafe fch_reader_next(reader) {
             case 1: try onReply(&self)
             case 0: return
-            default: throw RedisError(.protocolBroken, unsafe String(cString: fch_reader_error(reader)))
+            default:
+                let code: RedisError.Code =
+                    unsafe fch_reader_is_too_large(reader) == 1 ? .replyTooLarge : .protocolBroken
+                throw RedisError(code, unsafe String(cString: fch_reader_error(reader)))
             }
         }
     }
