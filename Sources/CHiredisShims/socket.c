@@ -82,10 +82,11 @@ void fch_close(int fd) { close(fd); }
 
 int fch_poller_create(void) { return epoll_create1(EPOLL_CLOEXEC); }
 
-void fch_poller_set(int poller, int fd, int known, uint32_t events) {
+int fch_poller_set(int poller, int fd, int known, uint32_t events) {
     struct epoll_event event = {
         .events = (events & FCH_READABLE ? EPOLLIN : 0) | (events & FCH_WRITABLE ? EPOLLOUT : 0), .data.fd = fd};
-    epoll_ctl(poller, events == 0 ? EPOLL_CTL_DEL : known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event);
+    int operation = events == 0 ? EPOLL_CTL_DEL : known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    return epoll_ctl(poller, operation, fd, &event) == 0 ? 0 : errno;
 }
 
 int fch_poller_wait(int poller, fch_event *events, int room, int waits) {

@@ -100,8 +100,8 @@ typedef struct {
 
 int fch_poller_create(void);  // close-on-exec; -1 on failure
 // Adds a descriptor to the set (`known` 0) or changes what it is polled for; with `events` 0 takes it out. A descriptor
-// must be taken out before it is closed.
-void fch_poller_set(int poller, int fd, int known, uint32_t events);
+// must be taken out before it is closed. 0, or the errno.
+int fch_poller_set(int poller, int fd, int known, uint32_t events);
 // Waits until something is ready, or only looks: the number of events written, 0 or below for none.
 int fch_poller_wait(int poller, fch_event *events, int room, int waits);
 

@@ -29,6 +29,10 @@ extension ConnectionCore {
         }
     }
 
+    func cannotBePolled(errno: Int32) {
+        lose(explained(RedisError(.connectionLost, errno: errno)))
+    }
+
     func flush() {
         metrics.report(&tally, commandsInFlight: queue.commands)
         guard outputStart < output.count else { return }

@@ -49,6 +49,7 @@ package final class LoopAlarm: LoopMember, @unchecked Sendable {
     var watched: LoopInterest?
     var deadline: Nanoseconds? { due }
     func ready(canRead: Bool) {}
+    func cannotBePolled(errno: Int32) {}
     func flush() {}
     func tick(at now: Nanoseconds) { finish() }
 }

@@ -15,6 +15,8 @@ protocol LoopMember: AnyObject {
     var deadline: Nanoseconds? { get }
     /// The descriptor is ready; `canRead` also when it is broken.
     func ready(canRead: Bool)
+    /// The kernel does not poll the descriptor: no memory, or more watches than a user may have.
+    func cannotBePolled(errno: Int32)
     /// Writes what the turn has gathered. Called once a turn.
     func flush()
     /// The deadline has come.

@@ -57,8 +57,10 @@ public final class RedisEventLoop: TaskExecutor, @unchecked Sendable {
         poller = fch_poller_create()
         timer = fch_timer_create()
         precondition(wakeup >= 0 && poller >= 0 && timer >= 0, "no descriptor left for the event loop")
-        fch_poller_set(poller, wakeup, 0, UInt32(FCH_READABLE))
-        fch_poller_set(poller, timer, 0, UInt32(FCH_READABLE))
+        for descriptor in [wakeup, timer] {
+            let error = fch_poller_set(poller, descriptor, 0, UInt32(FCH_READABLE))
+            precondition(error == 0, "the event loop cannot poll: errno \(error)")
+        }
         unsafe scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 * 1024, alignment: 16)
         serialExecutor.loop = self
         let started = unsafe Unmanaged.passRetained(StartOrder(loop: self, name: name))
@@ -149,7 +151,7 @@ public final class RedisEventLoop: TaskExecutor, @unchecked Sendable {
     /// The member's descriptor is about to be closed.
     func unwatch(_ member: any LoopMember) {
         guard let watched = member.watched else { return }
-        fch_poller_set(poller, watched.descriptor, 1, 0)
+        _ = fch_poller_set(poller, watched.descriptor, 1, 0)
         member.watched = nil
     }
 
@@ -159,8 +161,9 @@ public final class RedisEventLoop: TaskExecutor, @unchecked Sendable {
         if let watched = member.watched, watched.descriptor != interest?.descriptor { unwatch(member) }
         guard let interest else { return }
         let events = (interest.reads ? FCH_READABLE : 0) | (interest.writes ? FCH_WRITABLE : 0)
-        fch_poller_set(poller, interest.descriptor, member.watched == nil ? 0 : 1, UInt32(events))
-        member.watched = interest
+        let error = fch_poller_set(
+            poller, interest.descriptor, member.watched == nil ? 0 : 1, UInt32(events))
+        if error == 0 { member.watched = interest } else { member.cannotBePolled(errno: error) }
     }
 
     // MARK: - The thread
