@@ -116,7 +116,7 @@ private func hidden(_ configuration: RedisConfiguration, password: String) -> Re
 }
 
 extension InMemoryLogHandler {
-    fileprivate static var forEverything: InMemoryLogHandler {
+    static var forEverything: InMemoryLogHandler {
         var handler = InMemoryLogHandler()
         handler.logLevel = .trace
         return handler
