@@ -312,4 +312,35 @@ import Testing
             #expect(crossing?.serverCode == .crossSlot && crossing?.remedy == RedisError.Remedy.none)
         }
     }
+
+    /// How many have been answered.
+    private final class Answers: Sendable {
+        private let number = Atomic(0)
+        var count: Int { number.load(ordering: .relaxed) }
+        func add() { number.wrappingAdd(1, ordering: .relaxed) }
+    }
+
+    @Test func `the first commands of many clients of a cluster are all answered`() async throws {
+        try await withRedisCluster { nodes in
+            var pipeline = RedisPipeline()
+            for key in 0..<30 { pipeline.append("GET", "key\(key)") }
+            let commands = pipeline
+            for round in 0..<300 {
+                let client = RedisClient(try RedisConfiguration(url: nodes.url))
+                let clients = [client] + (0..<5).map { _ in client.dedicated() }
+                defer { for client in clients { client.close() } }
+                let answers = Answers()
+                for number in 0..<12 {
+                    let client = clients[max(0, number - 6)]
+                    // On the loop as a consumer's, and elsewhere as a publisher's, while the first one asks for the map.
+                    Task(executorPreference: number == 0 ? client.loop : nil) {
+                        if number > 0 { try await Task.sleep(for: .microseconds(Int.random(in: 0...4000))) }
+                        for reply in try await client.send(commands) { try reply.get() }
+                        answers.add()
+                    }
+                }
+                try await eventually("all of round \(round)", within: .seconds(20)) { answers.count == 12 }
+            }
+        }
+    }
 }

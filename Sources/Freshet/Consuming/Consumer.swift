@@ -247,7 +247,9 @@ actor Consumer {
     private func arrivals() async -> [Entry]? {
         while arrived.isEmpty {
             guard isReading else { return nil }
-            await withCheckedContinuation { arrival = $0 }
+            await withCheckedContinuation { continuation in
+                if arrived.isEmpty && isReading { arrival = continuation } else { continuation.resume() }
+            }
         }
         defer { arrived = [] }
         return arrived
@@ -258,15 +260,28 @@ actor Consumer {
     /// Waits for a slot to run a handler in; false when draining began first.
     func acquireSlot() async -> Bool {
         if isDraining { return false }
-        if running < options.concurrency {
-            running += 1
-            return true
+        if takeFreeSlot() { return true }
+        let hasSlot = await withCheckedContinuation { continuation in
+            // Asked again here: a task from elsewhere is queued anew at each `await`.
+            if isDraining {
+                continuation.resume(returning: false)
+            } else if takeFreeSlot() {
+                continuation.resume(returning: true)
+            } else {
+                queue.append(continuation)
+            }
         }
-        guard await withCheckedContinuation({ queue.append($0) }) else { return false }
+        guard hasSlot else { return false }
         guard !isDraining else {
             releaseSlot()
             return false
         }
+        return true
+    }
+
+    private func takeFreeSlot() -> Bool {
+        guard running < options.concurrency else { return false }
+        running += 1
         return true
     }
 

@@ -23,7 +23,8 @@ extension Consumer {
             } else {
                 await withTaskCancellationHandler {
                     await withCheckedContinuation { continuation in
-                        if Task.isCancelled {
+                        // Asked again here: a task from elsewhere is queued anew at each `await`.
+                        if Task.isCancelled || isFinished || !states[share.index].settlements.isEmpty {
                             continuation.resume()
                         } else {
                             states[share.index].settler = continuation

@@ -39,7 +39,12 @@ final class ClusterTopology: @unchecked Sendable {
     func refresh(doubting doubted: RedisConfiguration.Address? = nil) async -> RedisError? {
         loop.checkIsolated()
         if let last, ContinuousClock.now - last.at < Self.fresh { return last.error }
-        if isRefreshing { return await withCheckedContinuation { waiters.append($0) } }
+        if isRefreshing {
+            return await withCheckedContinuation { waiter in
+                // A task from elsewhere is queued again at each `await`: the answer may have come meanwhile.
+                if isRefreshing { waiters.append(waiter) } else { waiter.resume(returning: last?.error) }
+            }
+        }
         isRefreshing = true
         let error = await ask(doubting: doubted)
         last = (ContinuousClock.now, error)
