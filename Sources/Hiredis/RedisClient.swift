@@ -220,8 +220,9 @@ public final class RedisClient: Sendable {
                 // Not checked, which would allocate for each command: `Request.answer` resumes it once.
                 await unsafe withUnsafeContinuation {
                     (continuation: UnsafeContinuation<Request.Outcome, Never>) in
-                    request.reply = { unsafe continuation.resume(returning: $0) }
-                    loop.execute { core.submit(request) }
+                    unsafe request.caller = .task(continuation)
+                    // Not `execute` on the loop itself: its closure would be an allocation.
+                    if loop.isCurrent { core.submit(request) } else { loop.execute { core.submit(request) } }
                 }
             } onCancel: {
                 loop.execute { core.cancel(request) }

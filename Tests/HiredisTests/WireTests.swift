@@ -134,7 +134,7 @@ import Testing
         var pipeline = RedisPipeline()
         for _ in 0..<count { pipeline.append("PING") }
         let request = Request(pipeline, timeout: .seconds(1))
-        request.reply = { _ in }
+        request.caller = .closure { _ in }
         request.start = start
         return request
     }

@@ -75,7 +75,7 @@ extension ConnectionCore {
         state = .greeting(link)
         let greeting = Request(Greeting.pipeline(for: configuration), timeout: configuration.connectTimeout)
         greeting.submittedAt = loop.now
-        greeting.reply = { [unowned(safe) self] outcome in greeted(outcome) }
+        greeting.caller = .closure { [unowned(safe) self] outcome in greeted(outcome) }
         greeting.deadline = .max  // the attempt's own deadline covers it
         write(greeting)
     }

@@ -11,7 +11,7 @@ func exchange(
     return await withTaskCancellationHandler {
         await withCheckedContinuation { continuation in
             for (index, request) in requests.enumerated() {
-                request.reply = { gathering.add($0, at: index) }
+                request.caller = .closure { gathering.add($0, at: index) }
             }
             loop.execute {
                 gathering.continuation = continuation

@@ -60,10 +60,7 @@ public struct CommandWriter: ~Copyable {
     }
 
     private mutating func append(raw argument: UnsafeRawBufferPointer) {
-        bytes.append(UInt8(ascii: "$"))
-        bytes.appendDecimal(argument.count)
-        bytes.append(UInt8(ascii: "\r"))
-        bytes.append(UInt8(ascii: "\n"))
+        bytes.appendHeader(UInt8(ascii: "$"), argument.count)
         unsafe bytes.append(contentsOf: argument)
         bytes.append(UInt8(ascii: "\r"))
         bytes.append(UInt8(ascii: "\n"))
@@ -72,10 +69,26 @@ public struct CommandWriter: ~Copyable {
 }
 
 extension [UInt8] {
-    /// The digits of a number from 0.
-    mutating func appendDecimal(_ number: Int) {
-        if number >= 10 { appendDecimal(number / 10) }
-        append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: number % 10))
+    /// `$12` or `*12` and the end of its line, for a number from 0. In one word where it fits, because each append looks
+    /// anew whether there is room.
+    mutating func appendHeader(_ kind: UInt8, _ number: Int) {
+        guard number < 100_000 else {
+            append(kind)
+            append(contentsOf: String(number).utf8)
+            append(contentsOf: [UInt8(ascii: "\r"), UInt8(ascii: "\n")])
+            return
+        }
+        var (digits, count, rest) = (UInt64(0), UInt64(0), UInt64(number))
+        repeat {
+            digits = digits << 8 | (UInt64(UInt8(ascii: "0")) + rest % 10)
+            rest /= 10
+            count += 1
+        } while rest > 0
+        let end = UInt64(UInt8(ascii: "\r")) | UInt64(UInt8(ascii: "\n")) << 8
+        let word = UInt64(kind) | digits << 8 | end << (8 + 8 * count)
+        unsafe Swift.withUnsafeBytes(of: word.littleEndian) {
+            unsafe append(contentsOf: UnsafeRawBufferPointer(rebasing: $0[..<(Int(count) + 3)]))
+        }
     }
 }
 

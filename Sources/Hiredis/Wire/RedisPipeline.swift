@@ -32,10 +32,9 @@ public struct RedisPipeline: Sendable {
     /// programmer's error.
     public mutating func append(argumentCount: Int, _ body: (inout CommandWriter) -> Void) {
         precondition(argumentCount > 0, "a command has a name: the server answers nothing to an empty one")
-        bytes.append(UInt8(ascii: "*"))
-        bytes.appendDecimal(argumentCount)
-        bytes.append(UInt8(ascii: "\r"))
-        bytes.append(UInt8(ascii: "\n"))
+        // Most pipelines are one small command, whose buffer would otherwise grow five times.
+        if bytes.capacity == 0 { bytes.reserveCapacity(512) }
+        bytes.appendHeader(UInt8(ascii: "*"), argumentCount)
         var taken: [UInt8] = []
         swap(&taken, &bytes)
         var writer = CommandWriter(bytes: consume taken)
