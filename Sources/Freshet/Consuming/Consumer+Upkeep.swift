@@ -90,11 +90,12 @@ extension Consumer {
                 metadata: ["count": "\(claimed.deleted.count)"])
         }
         let entries = claimed.entries.map { Entry($0, in: stream) }.filter { held[$0.place] == nil }
-        guard let first = entries.first, let last = entries.last else { return }
+        let ids = entries.map(\.place.id)
+        guard let first = ids.min(), let last = ids.max() else { return }
         counters.add(.reclaimed, entries.count)
         logger.notice("took over events of a silent consumer", metadata: ["count": "\(entries.count)"])
         let deliveries = try await deliveryCounts(
-            first.place.id...last.place.id, of: stream, claimed.entries.count)
+            first...last, of: stream, claimed.entries.count)
         var usable: [Entry] = []
         for entry in entries {
             let count = deliveries[entry.place.id] ?? 0
