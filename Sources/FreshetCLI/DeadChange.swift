@@ -1,7 +1,7 @@
 internal import ArgumentParser
 internal import Freshet
-internal import Hiredis
 internal import FreshetService
+internal import Hiredis
 
 /// Which dead letters are changed: never all of them by leaving something out.
 struct DeadSelection: ParsableArguments {

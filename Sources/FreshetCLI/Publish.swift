@@ -1,7 +1,7 @@
 internal import ArgumentParser
 internal import Freshet
-internal import Hiredis
 internal import FreshetService
+internal import Hiredis
 
 /// `freshet publish`
 struct Publish: AsyncParsableCommand {

@@ -66,7 +66,7 @@ public final class ChildProcess: Sendable {
         }
         // A test that runs in a process of its own has a pipe to its parent, which waits until nobody has it open: a child
         // that outlives that process must not have it.
-        for descriptor in 3..<Int32(256) { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
+        for descriptor in 3..<Int32(256) { unsafe posix_spawn_file_actions_addclose(&actions, descriptor) }
         var attributes = posix_spawnattr_t()
         unsafe posix_spawnattr_init(&attributes)
         defer { unsafe posix_spawnattr_destroy(&attributes) }

@@ -1,8 +1,8 @@
 internal import ArgumentParser
 internal import Freshet
 internal import FreshetReplay
-internal import Hiredis
 internal import FreshetService
+internal import Hiredis
 
 /// `replay redeliver`
 struct Redeliver: AsyncParsableCommand {

@@ -1,6 +1,6 @@
 import Freshet
-import Hiredis
 import FreshetReplay
+import Hiredis
 import Testing
 
 @Suite struct ReplayPointTests {

@@ -4,12 +4,6 @@ internal import Logging
 /// From an entry to its ending. Runs beside the actor, not on it: handlers must not wait for one another.
 extension Consumer {
     nonisolated func process(_ entry: Entry) async {
-        guard !entry.isDeleted else {
-            logger.error(
-                "an event was deleted before it was handled", metadata: ["entry": "\(entry.place.id)"])
-            counters.add(.lost)
-            return await finish(entry.place, .acknowledged)
-        }
         guard await acquireSlot() else { return await finish(entry.place, .released) }
         let settlement = await outcome(of: entry.fields, at: entry.place)
         await releaseSlot()

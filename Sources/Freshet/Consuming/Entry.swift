@@ -7,7 +7,7 @@ struct ReadStream: Hashable, Sendable {
     let isRedelivery: Bool
 }
 
-/// An entry as the server gave it, and where from.
+/// An entry as the server gave it, and where from. Neither a read of new entries nor XAUTOCLAIM gives a deleted one.
 struct Entry: Sendable {
     struct Place: Hashable, Sendable {
         let stream: ReadStream
@@ -15,12 +15,9 @@ struct Entry: Sendable {
     }
     let place: Place
     let fields: RedisReplies
-    /// Whether it was deleted while it was pending.
-    let isDeleted: Bool
 
     init(_ entry: StreamEntry, in stream: ReadStream) {
         place = Place(stream: stream, id: entry.id)
         fields = entry.fields
-        isDeleted = entry.isDeleted
     }
 }

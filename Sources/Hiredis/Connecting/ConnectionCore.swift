@@ -87,6 +87,8 @@ final class ConnectionCore: LoopMember, @unchecked Sendable {
         request.isSubmitted = true
         guard !request.isCancelled else { return request.answer(.failure(Self.cancelled)) }
         if case .closed = state {
+            // A node is left while its cluster's client goes on, and between the choice of a node and this another task may run.
+            if case .node = role { return request.answer(.failure(left)) }
             return request.answer(.failure(RedisError(.closed, "the client is closed")))
         }
         request.submittedAt = loop.now
@@ -275,7 +277,11 @@ final class ConnectionCore: LoopMember, @unchecked Sendable {
     /// comes to its end.
     func retire() {
         isRetiring = true
-        failWaiting(RedisError(.connectionFailed, "\(configuration.displayName) is no primary any more"))
+        failWaiting(left)
+    }
+
+    private var left: RedisError {
+        RedisError(.connectionFailed, "\(configuration.displayName) is no primary any more")
     }
 
     /// The node is gone for good, and its socket does not say so.

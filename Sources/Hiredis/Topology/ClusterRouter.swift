@@ -113,9 +113,9 @@ actor ClusterRouter {
     /// A node answers nothing: a frozen one, or one behind a cut, says nothing about what became of its slots. When the
     /// others say that it is no primary any more, what is under way there is given up and may have run.
     private func doubt(_ node: RedisConfiguration.Address) async {
-        guard await topology.refresh(doubting: node) == nil, !topology.map.nodes.contains(node),
-            let core = cores[node]
-        else { return }
+        // One answer for all connections that doubt it: a node may serve a hundred partitions.
+        let error = await topology.refresh(doubting: node, unlessYoungerThan: .milliseconds(250))
+        guard error == nil, !topology.map.nodes.contains(node), let core = cores[node] else { return }
         cores[node] = nil
         core.abandon()
     }

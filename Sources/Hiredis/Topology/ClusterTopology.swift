@@ -14,7 +14,7 @@ final class ClusterTopology: @unchecked Sendable {
     private var last: (at: ContinuousClock.Instant, error: RedisError?)?
 
     /// A map this fresh is not asked for again.
-    private static let fresh = Duration.milliseconds(25)
+    static let fresh = Duration.milliseconds(25)
     /// How long one node may take.
     private static let patience = Duration.seconds(1)
 
@@ -34,11 +34,15 @@ final class ClusterTopology: @unchecked Sendable {
 
     /// Asks for the map, or waits for whoever does so already.
     ///
-    /// - Parameter doubted: a node whose word is asked for last, because it does not have the cluster's majority.
+    /// - Parameters:
+    ///   - doubted: a node whose word is asked for last, because it does not have the cluster's majority.
+    ///   - age: an answer this young will do.
     /// - Returns: why there is no newer map, or nil.
-    func refresh(doubting doubted: RedisConfiguration.Address? = nil) async -> RedisError? {
+    func refresh(
+        doubting doubted: RedisConfiguration.Address? = nil, unlessYoungerThan age: Duration = fresh
+    ) async -> RedisError? {
         loop.checkIsolated()
-        if let last, ContinuousClock.now - last.at < Self.fresh { return last.error }
+        if let last, ContinuousClock.now - last.at < age { return last.error }
         if isRefreshing {
             return await withCheckedContinuation { waiter in
                 // A task from elsewhere is queued again at each `await`: the answer may have come meanwhile.

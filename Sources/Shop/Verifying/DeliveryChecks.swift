@@ -1,6 +1,6 @@
 internal import Freshet
-internal import Hiredis
 internal import FreshetRecords
+internal import Hiredis
 
 /// Every published event is, for every group, in exactly one state; nothing was handled that was not published.
 struct DeliveryChecks: Sendable {
