@@ -101,6 +101,7 @@ import Testing
                 _ = try result.get()
             }
             var options = SubscriptionOptions()
+            options.breaker.failures = 0
             options.retry.maximumAttempts = .max
             options.retry.base = .milliseconds(1)
             options.retry.ceiling = .milliseconds(3)

@@ -11,43 +11,59 @@ extension Consumer {
         while !Task.isCancelled && !isFinished {
             let now = ContinuousClock.now
             if now >= nextRenewal {
-                await renew(share)
+                if isOrdered { await keepLeases(of: share) } else { await renew(share) }
                 nextRenewal = ContinuousClock.now + options.lease / 3
             }
             if now >= states[share.index].nextPromotion { await promoteDue(share) }
             if now >= nextReclaim, !isDraining {
-                await reclaim(share)
+                if !isOrdered { await reclaim(share) }
                 nextReclaim = ContinuousClock.now + options.lease / 2
             }
+            if share.index == 0 { wakeForTime(now) }
             if isDraining && !hasStoppedReading { await wakeReader(of: share) }
             // Until the reader has stopped: it may have been between two reads when it was woken.
-            let next = min(nextRenewal, nextReclaim, states[share.index].nextPromotion)
-            let longest = isDraining && !hasStoppedReading ? .milliseconds(20) : next - ContinuousClock.now
+            var next = min(nextRenewal, nextReclaim, states[share.index].nextPromotion)
+            if share.index == 0 {
+                for case let due? in [lanes.nextDue, breaker.opensAt] where due > now {
+                    next = min(next, due)
+                }
+            }
+            let longest =
+                isDraining && !hasStoppedReading ? .milliseconds(20) : next - ContinuousClock.now
             await share.upkeepAlarm.wait(for: max(.milliseconds(1), longest))
+        }
+    }
+
+    /// A batch that is due though it is not full, or a breaker that lets a probe through.
+    private func wakeForTime(_ now: ContinuousClock.Instant) {
+        if let due = lanes.nextDue, due <= now { wakeLane() }
+        if let due = breaker.opensAt, due <= now, schedule.hasReady { wakeLane() }
+        if let due = breaker.opensAt, due <= now, !schedule.hasReady {
+            // Something to probe with is wanted.
+            for share in shares { share.alarm.ring() }
         }
     }
 
     // MARK: - Renewing
 
     private func renew(_ share: Share) async {
-        let places = Dictionary(
-            grouping: held.keys.lazy.filter { self.share(of: $0.stream).index == share.index }, by: \.stream)
-        for (stream, places) in places {
-            for start in stride(from: 0, to: places.count, by: 500) {
-                await renew(places[start..<min(start + 500, places.count)], of: stream)
+        for stream in share.streams {
+            let entries = held.all.filter { $0.stream === stream }.sorted { $0.id < $1.id }
+            for start in stride(from: 0, to: entries.count, by: 500) {
+                await renew(entries[start..<min(start + 500, entries.count)], of: stream)
             }
         }
     }
 
-    private func renew(_ places: ArraySlice<Entry.Place>, of stream: ReadStream) async {
+    private func renew(_ entries: ArraySlice<HeldEntry>, of stream: ReadStream) async {
         let askedAt = ContinuousClock.now
         let who: [any RedisArgument] = [group.rawValue, name.rawValue]
         do throws(RedisError) {
             let reply = try await Scripts.renew.run(
-                on: broker.client, keys: [stream.key], arguments: who + places.map(\.id))
+                on: broker.client, keys: [stream.key], arguments: who + entries.map(\.id))
             let lost = Set(reply.array?.compactMap(\.streamID) ?? [])
-            for place in places where held[place] != nil && !lost.contains(place.id) {
-                held[place]?.claimedUntil = askedAt + options.lease
+            for entry in entries where !lost.contains(entry.id) {
+                entry.claimedUntil = askedAt + options.lease
             }
         } catch {
             // Without a renewal the claim runs out by itself, and settling checks it.
@@ -60,9 +76,10 @@ extension Consumer {
     /// Takes what other consumers have not renewed for a lease. The cursor of each stream is carried on from pass to
     /// pass, so that a long list of pending entries is seen whole.
     private func reclaim(_ share: Share) async {
-        for stream in share.streams {
+        guard let others = await pendingOfOthers(in: share) else { return }
+        for stream in others {
             var isFirst = true
-            while held.count < options.concurrency, isFirst || cursors[stream] != nil {
+            while held.count < capacity, isFirst || cursors[ObjectIdentifier(stream)] != nil {
                 isFirst = false
                 do throws(RedisError) {
                     try await reclaim(from: stream)
@@ -75,56 +92,78 @@ extension Consumer {
         }
     }
 
-    private func reclaim(from stream: ReadStream) async throws(RedisError) {
-        let askedAt = ContinuousClock.now
-        let claimed = try await broker.client.send(
-            .xautoclaim(
-                stream.key, group.rawValue, name.rawValue, idle: options.lease,
-                from: cursors[stream] ?? .zero,
-                count: min(options.concurrency - held.count, states[share(of: stream).index].mostEntries)))
-        cursors[stream] = claimed.next
-        if !claimed.deleted.isEmpty {
-            counters.add(.lost, claimed.deleted.count)
-            logger.error(
-                "events were deleted before they were handled",
-                metadata: ["count": "\(claimed.deleted.count)"])
-        }
-        let entries = claimed.entries.map { Entry($0, in: stream) }.filter { held[$0.place] == nil }
-        let ids = entries.map(\.place.id)
-        guard let first = ids.min(), let last = ids.max() else { return }
-        counters.add(.reclaimed, entries.count)
-        logger.notice("took over events of a silent consumer", metadata: ["count": "\(entries.count)"])
-        let deliveries = try await deliveryCounts(
-            first...last, of: stream, claimed.entries.count)
-        var usable: [Entry] = []
-        for entry in entries {
-            let count = deliveries[entry.place.id] ?? 0
-            if count > options.maximumDeliveries {
-                held[entry.place] = Held(claimedUntil: askedAt + options.lease)
-                let reason = "delivered \(count - 1) times and never settled: the process may die of it"
-                logger.error("dead letter", metadata: ["entry": "\(entry.place.id)", "reason": "\(reason)"])
-                finish(entry.place, .dead(failedAttempts: 0, reason: reason))
-            } else {
-                usable.append(entry)
-            }
-        }
-        if hasStoppedReading {
-            // Nobody takes them up any more: a shutdown began while the server was asked.
-            for entry in usable {
-                held[entry.place] = Held(claimedUntil: askedAt + options.lease)
-                finish(entry.place, .released)
-            }
-        } else {
-            take(usable, readAt: askedAt)
+    /// The streams of which more is pending than this consumer holds; one question for all of them.
+    private func pendingOfOthers(in share: Share) async -> [ReadStream]? {
+        do throws(RedisError) {
+            let reply = try await Scripts.pending.run(
+                on: broker.client, keys: share.streams.map(\.key), arguments: [group.rawValue])
+            let counts = reply.array?.compactMap(\.integer) ?? []
+            return zip(share.streams, counts).filter { stream, count in
+                count > held.all.reduce(0) { $0 + ($1.stream === stream ? 1 : 0) }
+            }.map(\.0)
+        } catch {
+            logger.debug("cannot reclaim", metadata: ["reason": "\(error)"])
+            return nil
         }
     }
 
-    private func deliveryCounts(
-        _ range: ClosedRange<StreamID>, of stream: ReadStream, _ count: Int
-    ) async throws(RedisError) -> [StreamID: Int] {
+    private func reclaim(from stream: ReadStream) async throws(RedisError) {
+        let askedAt = ContinuousClock.now
+        let place = ObjectIdentifier(stream)
+        let claimed = try await broker.client.send(
+            .xautoclaim(
+                stream.key, group.rawValue, name.rawValue, idle: options.lease, from: cursors[place] ?? .zero,
+                count: min(capacity - held.count, states[share(of: stream.partition).index].mostEntries)))
+        cursors[place] = claimed.next
+        report(deleted: claimed.deleted)
+        let own = held.byID(of: stream)
+        for entry in claimed.entries { own[entry.id]?.claimedUntil = askedAt + options.lease }
+        let entries = claimed.entries.filter { own[$0.id] == nil }
+        guard !entries.isEmpty else { return }
+        counters.add(.reclaimed, entries.count)
+        logger.notice("took over events of a silent consumer", metadata: ["count": "\(entries.count)"])
+        try await take(checkingDeliveries: entries, of: stream, askedAt: askedAt)
+    }
+
+    func report(deleted ids: [StreamID]) {
+        guard !ids.isEmpty else { return }
+        counters.add(.lost, ids.count)
+        logger.error(
+            "events were deleted before they were handled",
+            metadata: ["count": "\(ids.count)", "first": "\(ids[0])"])
+    }
+
+    /// Takes up claimed entries, except those that were delivered too often: these are dead letters.
+    func take(
+        checkingDeliveries entries: [StreamEntry], of stream: ReadStream, askedAt: ContinuousClock.Instant
+    ) async throws(RedisError) {
+        guard let first = entries.first?.id, let last = entries.last?.id else { return }
         let pending = try await broker.client.send(
-            .xpending(stream.key, group.rawValue, range, count: count + held.count, of: name.rawValue))
-        return Dictionary(pending.map { ($0.id, $0.deliveries) }, uniquingKeysWith: max)
+            .xpending(
+                stream.key, group.rawValue, min(first, last)...max(first, last),
+                count: entries.count + held.count, of: name.rawValue))
+        let deliveries = Dictionary(pending.map { ($0.id, $0.deliveries) }, uniquingKeysWith: max)
+        var usable: [StreamEntry] = []
+        for entry in entries {
+            let count = deliveries[entry.id] ?? 0
+            guard count > options.maximumDeliveries else {
+                usable.append(entry)
+                continue
+            }
+            deadLetter(entry, of: stream, deliveries: count, askedAt: askedAt)
+        }
+        take(usable, of: stream, readAt: askedAt)
+    }
+
+    /// Gives up an entry that was delivered too often.
+    func deadLetter(
+        _ entry: StreamEntry, of stream: ReadStream, deliveries: Int, askedAt: ContinuousClock.Instant
+    ) {
+        let reason = "delivered \(deliveries - 1) times and never settled: the process may die of it"
+        logger.error("dead letter", metadata: ["entry": "\(entry.id)", "reason": "\(reason)"])
+        let dead = HeldEntry(.unreadable, at: entry.id, of: stream, claimedUntil: askedAt + options.lease)
+        hold(dead)
+        finish(dead, .dead(failedAttempts: 0, reason: reason))
     }
 
     // MARK: - Retries
@@ -139,16 +178,17 @@ extension Consumer {
     /// Moves what is due to the redelivery stream, which wakes a blocked reader. Every consumer looks; the script is
     /// atomic. Without known retries one look in a few seconds is enough: who schedules one knows its time.
     private func promoteDue(_ share: Share) async {
-        states[share.index].nextPromotion = ContinuousClock.now + .seconds(3)
-        for partition in Set(share.streams.map(\.partition)).sorted() {
+        states[share.index].nextPromotion =
+            ContinuousClock.now + min(.seconds(5), options.lease / 2)
+        let keys = share.partitions.flatMap { partition in
             let keys = broker.keys(topic.name, partition)
-            let reply = try? await Scripts.promote.run(
-                on: broker.client, keys: [keys.delayed(group), keys.redelivery(group)], arguments: [256])
-            guard let parts = reply?.array, parts.count == 2, let next = parts[1].integer, next >= 0 else {
-                continue
-            }
-            let due = ContinuousClock.now + .milliseconds(max(1, next))
-            states[share.index].nextPromotion = min(states[share.index].nextPromotion, due)
+            return [keys.delayed(group), keys.redelivery(group)]
         }
+        let reply = try? await Scripts.promote.run(on: broker.client, keys: keys, arguments: [256])
+        guard let parts = reply?.array, parts.count == 2, let next = parts[1].integer, next >= 0 else {
+            return
+        }
+        let due = ContinuousClock.now + .milliseconds(max(1, next))
+        states[share.index].nextPromotion = min(states[share.index].nextPromotion, due)
     }
 }

@@ -5,35 +5,37 @@ internal import Synchronization
 
 /// The engine of a subscription: what is held, what runs, what waits to be settled.
 ///
-/// Its state belongs to the loop's thread (it is an actor on the loop), and so do the handlers' tasks unless they go
-/// elsewhere: read, handle and acknowledge need no thread hop.
+/// Its state belongs to the loop's thread (it is an actor on the loop), and handlers run on it unless they go elsewhere:
+/// read, handle and acknowledge need no thread hop.
 actor Consumer {
-    /// An entry in this process that is not settled yet.
-    struct Held {
-        /// Until then nobody else can have claimed it: counted from before the read or renewal was sent.
-        var claimedUntil: ContinuousClock.Instant
-    }
-
     /// Streams of one node, and so of one fate: they are read, settled and kept up by themselves, so that a node that is
     /// away holds up no other. All streams, or in a cluster, where partitions live on different nodes, those of one.
     struct Share {
         let index: Int
+        let partitions: Range<Int>
         let streams: [ReadStream]
         /// A connection of its own, because reads block.
         let reader: RedisClient
-        /// Rings when a slot is free, and when draining begins.
+        /// Rings when there is room for more, and when draining begins.
         let alarm: LoopAlarm
         /// Rings when the upkeep has something to do.
         let upkeepAlarm: LoopAlarm
+        /// Rings when parked entries are wanted again.
+        let fetchAlarm: LoopAlarm
     }
 
     /// What of a share is on its way to be settled, and when its retries are looked at next.
     struct ShareState {
-        var settlements: [(place: Entry.Place, settlement: Settlement)] = []
+        var settlements: [(entry: HeldEntry, settlement: Settlement)] = []
         var settler: CheckedContinuation<Void, Never>?
+        /// How many entries of the share are being settled.
+        var settling = 0
         var nextPromotion = ContinuousClock.now
         /// The most entries of a stream that are asked for at a time: fewer after a reply that was too large.
         var mostEntries = 1024
+        var isReaderBlocked = false
+        /// The keys whose parked entries are wanted again.
+        var fetches: [KeyLane] = []
     }
 
     nonisolated let loop: RedisEventLoop
@@ -51,19 +53,26 @@ actor Consumer {
     nonisolated let logger: Logger
     private nonisolated let start: StartPosition
     nonisolated let shares: [Share]
+    /// How many entries are in hand at most, besides those that are being settled.
+    nonisolated let capacity: Int
     private nonisolated let draining = Atomic(false)
 
-    var held: [Entry.Place: Held] = [:]
+    /// Everything that is not settled.
+    var held = HeldEntries()
+    /// Of these, by partition.
+    var heldCounts: [Int]
     /// By share.
     var states: [ShareState]
-    var cursors: [ReadStream: StreamID] = [:]
-    private var running = 0
-    /// Who waits for a slot: true hands it over, false means that there will be none.
-    private var queue: Deque<CheckedContinuation<Bool, Never>> = []
-    private var isReading = true
-    private var arrived: [Entry] = []
-    private var arrival: CheckedContinuation<Void, Never>?
-    private var failure: FreshetError?
+    /// Where the next reclaim begins, by stream.
+    var cursors: [ObjectIdentifier: StreamID] = [:]
+    var schedule: Schedule
+    var lanes = Lanes()
+    var breaker: CircuitBreaker
+    /// By partition; none with `.any`.
+    var tenures: [Tenure]
+    nonisolated let ownershipAlarm: LoopAlarm
+    private var readersLeft: Int
+    var failure: FreshetError?
     /// Where the group began on each partition.
     private var starts: [StreamID] = []
 
@@ -81,29 +90,37 @@ actor Consumer {
         self.handlers = handlers
         self.counters = counters
         self.logger = logger
-        let streams = (0..<topic.partitions).flatMap { partition in
-            let keys = broker.keys(topic.name, partition)
-            return [
-                ReadStream(key: keys.events, partition: partition, isRedelivery: false),
-                ReadStream(key: keys.redelivery(group), partition: partition, isRedelivery: true),
-            ]
-        }
-        var parts = [streams]
+        capacity = max(options.concurrency, handlers.largestBatch)
+        var parts = [0..<topic.partitions]
         if case .cluster = broker.client.configuration.servers {
-            parts = Dictionary(grouping: streams, by: \.partition).sorted { $0.key < $1.key }.map(\.value)
+            parts = (0..<topic.partitions).map { $0..<$0 + 1 }
         }
-        shares = parts.enumerated().map { [loop] index, streams in
+        shares = parts.enumerated().map { [loop] index, partitions in
             Share(
-                index: index, streams: streams,
+                index: index, partitions: partitions,
+                streams: partitions.flatMap { partition in
+                    let keys = broker.keys(topic.name, partition)
+                    return [
+                        ReadStream(key: keys.events, partition: partition, isRedelivery: false),
+                        ReadStream(key: keys.redelivery(group), partition: partition, isRedelivery: true),
+                    ]
+                },
                 reader: broker.client.dedicated(clientName: "\(broker.namespace):\(group):\(name)"),
-                alarm: LoopAlarm(on: loop), upkeepAlarm: LoopAlarm(on: loop))
+                alarm: LoopAlarm(on: loop), upkeepAlarm: LoopAlarm(on: loop), fetchAlarm: LoopAlarm(on: loop))
         }
         states = shares.map { _ in ShareState() }
+        heldCounts = Array(repeating: 0, count: topic.partitions)
+        schedule = Schedule(options.ordering)
+        breaker = CircuitBreaker(options.breaker)
+        tenures =
+            options.ordering == .perKey ? Array(repeating: Tenure(), count: topic.partitions) : []
+        ownershipAlarm = LoopAlarm(on: loop)
+        readersLeft = shares.count
     }
 
-    nonisolated func share(of stream: ReadStream) -> Share {
-        shares[shares.count == 1 ? 0 : stream.partition]
-    }
+    nonisolated func share(of partition: Int) -> Share { shares[shares.count == 1 ? 0 : partition] }
+
+    nonisolated var isOrdered: Bool { options.ordering == .perKey }
 
     nonisolated var isDraining: Bool { draining.load(ordering: .relaxed) }
 
@@ -114,6 +131,7 @@ actor Consumer {
             share.alarm.ring()
             share.upkeepAlarm.ring()
         }
+        ownershipAlarm.ring()
     }
 
     // MARK: - Running
@@ -121,13 +139,15 @@ actor Consumer {
     func run() async throws(FreshetError) {
         try await prepare(waitingOn: shares[0].alarm)
         await withDiscardingTaskGroup { tasks in
-            tasks.addTask { await self.read() }
             for share in shares {
+                tasks.addTask { await self.read(share) }
                 tasks.addTask { await self.keepUp(share) }
                 tasks.addTask { await self.settleAll(of: share) }
+                if isOrdered { tasks.addTask { await self.fetchParked(of: share) } }
             }
-            while let entries = await arrivals() {
-                for entry in entries { tasks.addTask { await self.process(entry) } }
+            if isOrdered { tasks.addTask { await self.keepPartitions() } }
+            while let count = await lanesWanted() {
+                for _ in 0..<count { tasks.addTask { await self.runLane() } }
             }
         }
         for share in shares { share.reader.close() }
@@ -138,11 +158,12 @@ actor Consumer {
     }
 
     /// Makes the group, however long the server takes to come.
-    private func prepare(waitingOn alarm: LoopAlarm) async throws(FreshetError) {
+    func prepare(waitingOn alarm: LoopAlarm) async throws(FreshetError) {
         var pause = Duration.milliseconds(50)
         while !isDraining && !Task.isCancelled {
             do {
-                starts = try await broker.ensureGroup(group, of: topic, from: start, known: starts)
+                starts = try await broker.ensureGroup(
+                    group, of: topic, from: start, ordering: options.ordering, known: starts)
                 return
             } catch  where error.isRetryable {
                 logger.debug("cannot make the group yet", metadata: ["reason": "\(error)"])
@@ -152,168 +173,58 @@ actor Consumer {
         }
     }
 
-    private func read() async {
-        await withDiscardingTaskGroup { tasks in
-            for share in shares { tasks.addTask { await self.read(share) } }
+    /// A share's reader has ended. After the last one nothing new begins.
+    func readerEnded() {
+        readersLeft -= 1
+        guard readersLeft == 0 else { return }
+        handBackWhatWaits()
+        for share in shares {
+            share.upkeepAlarm.ring()
+            share.fetchAlarm.ring()
+            wakeSettler(of: share)
         }
-        isReading = false
-        for share in shares { wakeSettler(of: share) }
-        while let waiting = queue.popFirst() { waiting.resume(returning: false) }
-        arrival?.resume()
-        arrival = nil
+        wakeAllLanes()
+        ownershipAlarm.ring()
     }
 
-    /// One reader's error ends them all.
-    private func read(_ share: Share) async {
-        do throws(FreshetError) { try await readUntilDraining(share) } catch { failure = error }
-        beginDraining()
-    }
+    /// Whether the readers have stopped.
+    var hasStoppedReading: Bool { readersLeft == 0 }
+    /// Nothing is read any more and nothing is held.
+    var isFinished: Bool { hasStoppedReading && held.count == 0 }
 
-    private func readUntilDraining(_ share: Share) async throws(FreshetError) {
-        var pause = Duration.milliseconds(20)
-        var isFailing = false
-        while !isDraining && !Task.isCancelled {
-            let free = options.concurrency - held.count
-            guard free > 0 else {
-                await share.alarm.wait(for: .seconds(1))
-                continue
-            }
-            let readAt = ContinuousClock.now
-            do throws(RedisError) {
-                let entries = try await readBatch(free, share)
-                take(entries, readAt: readAt)
-                if isFailing { logger.notice("reading again") }
-                (isFailing, pause) = (false, .milliseconds(20))
-            } catch {
-                if error.code == .cancelled || error.code == .closed { return }
-                // A stream or group that is gone: 7.0 says UNBLOCKED when it goes while we wait, all say NOGROUP after.
-                let isGone = error.serverCode == .noGroup || error.serverCode == .unblocked
-                // What a broken reply held is pending, and comes again by being reclaimed.
-                let isTooLarge = error.code == .replyTooLarge && askForLess(share)
-                guard error.isRetryable || isGone || isTooLarge || error.code == .protocolBroken else {
-                    throw FreshetError(error)
-                }
-                if isGone {
-                    logger.warning(
-                        "the stream or group is gone, making it again from its start",
-                        metadata: ["reason": "\(error)"])
-                    try await prepare(waitingOn: share.alarm)
-                } else if !isFailing {
-                    logger.warning("cannot read, trying again", metadata: ["reason": "\(error)"])
-                    isFailing = true
-                }
-                await share.alarm.wait(for: pause)
-                pause = min(pause * 2, .seconds(1))
-            }
-        }
-    }
+    // MARK: - Holding
 
-    /// COUNT holds for each stream, so a read can bring more than there are slots when both streams are busy; the rest
-    /// waits here, held and renewed, and the next read waits for it.
-    private func readBatch(_ free: Int, _ share: Share) async throws(RedisError) -> [Entry] {
-        let read = try await share.reader.send(
-            .xreadgroup(
-                group.rawValue, name.rawValue, share.streams.map(\.key),
-                count: min(free / topic.partitions, states[share.index].mostEntries),
-                block: options.block))
-        return read.flatMap { key, entries -> [Entry] in
-            guard let stream = share.streams.first(where: { $0.key == key }) else { return [] }
-            return entries.map { Entry($0, in: stream) }
-        }
-    }
-
-    /// After a reply that was larger than the client takes; false when a single entry is.
-    func askForLess(_ share: Share) -> Bool {
-        let most = min(states[share.index].mostEntries, options.concurrency)
-        guard most > 1 else { return false }
-        states[share.index].mostEntries = most / 2
-        logger.warning("a reply was too large, asking for fewer entries", metadata: ["count": "\(most / 2)"])
-        return true
-    }
-
-    /// Holds these entries and hands them to `run`. One that is held already (claimed back from ourselves after a
-    /// freeze) is only renewed.
-    func take(_ entries: [Entry], readAt: ContinuousClock.Instant) {
-        for entry in entries {
-            if held[entry.place] == nil { arrived.append(entry) }
-            held[entry.place] = Held(claimedUntil: readAt + options.lease)
-        }
-        guard !arrived.isEmpty else { return }
-        arrival?.resume()
-        arrival = nil
-    }
-
-    /// What has arrived since the last call, as soon as there is something; nil when nothing will come any more.
-    private func arrivals() async -> [Entry]? {
-        while arrived.isEmpty {
-            guard isReading else { return nil }
-            await withCheckedContinuation { continuation in
-                if arrived.isEmpty && isReading { arrival = continuation } else { continuation.resume() }
-            }
-        }
-        defer { arrived = [] }
-        return arrived
-    }
-
-    // MARK: - Slots
-
-    /// Waits for a slot to run a handler in; false when draining began first.
-    func acquireSlot() async -> Bool {
-        if isDraining { return false }
-        if takeFreeSlot() { return true }
-        let hasSlot = await withCheckedContinuation { continuation in
-            // Asked again here: a task from elsewhere is queued anew at each `await`.
-            if isDraining {
-                continuation.resume(returning: false)
-            } else if takeFreeSlot() {
-                continuation.resume(returning: true)
-            } else {
-                queue.append(continuation)
-            }
-        }
-        guard hasSlot else { return false }
-        guard !isDraining else {
-            releaseSlot()
-            return false
-        }
-        return true
-    }
-
-    private func takeFreeSlot() -> Bool {
-        guard running < options.concurrency else { return false }
-        running += 1
-        return true
-    }
-
-    /// The slot goes to the next in line, or is free.
-    func releaseSlot() {
-        if let next = queue.popFirst() { next.resume(returning: true) } else { running -= 1 }
+    func hold(_ entry: HeldEntry) {
+        held.add(entry)
+        heldCounts[entry.stream.partition] += 1
     }
 
     /// An entry is not held any more.
-    func forget(_ place: Entry.Place) {
-        held[place] = nil
-        if isReading {
-            for share in shares { share.alarm.ring() }
-        } else if isFinished {
+    func forget(_ entry: HeldEntry) {
+        guard held.remove(entry) else { return }
+        let partition = entry.stream.partition
+        heldCounts[partition] -= 1
+        if isOrdered, heldCounts[partition] == 0, tenures[partition].phase != .live { ownershipAlarm.ring() }
+        if isFinished {
             for share in shares {
                 share.upkeepAlarm.ring()
+                share.fetchAlarm.ring()
                 wakeSettler(of: share)
             }
+            wakeAllLanes()
+            ownershipAlarm.ring()
         }
     }
 
-    /// Nothing is read any more and nothing is held.
-    var isFinished: Bool { !isReading && held.isEmpty }
-
-    /// Wakes a share's reader from its blocking read, so that a shutdown does not wait for it. An ACL may forbid it; then
-    /// the read ends by itself after `block`.
-    func wakeReader(of share: Share) async {
-        if isReading { await broker.client.unblock(share.reader) }
+    /// What is in hand and has not started goes to other consumers.
+    private func handBackWhatWaits() {
+        for entry in schedule.dropAll() + lanes.takeGathered() { handBack(entry) }
     }
 
-    /// Whether the reader has stopped reading.
-    var hasStoppedReading: Bool { !isReading }
+    /// Without an order, another consumer gets it at once; with one, the next owner of the partition begins with it.
+    func handBack(_ entry: HeldEntry) {
+        if isOrdered { forget(entry) } else { finish(entry, .released) }
+    }
 
     private func leave(_ share: Share) async {
         guard !Task.isCancelled else { return }

@@ -17,6 +17,8 @@ public struct Delivery: Sendable {
     public let attempt: Int
     /// The replay that brought it, or nil when it came by itself.
     public let replayID: String?
+    /// Who owns the partition, with `.perKey`; nil without an order.
+    public let claim: PartitionClaim?
 
     /// Whether a replay brought it.
     public var isReplay: Bool { replayID != nil }
@@ -24,7 +26,7 @@ public struct Delivery: Sendable {
     /// A delivery, for tests of handlers.
     public init(
         event: Event, group: GroupName, topic: TopicName, partition: Int = 0, position: StreamID = .zero,
-        attempt: Int = 1, replayID: String? = nil
+        attempt: Int = 1, replayID: String? = nil, claim: PartitionClaim? = nil
     ) {
         self.event = event
         self.group = group
@@ -33,5 +35,6 @@ public struct Delivery: Sendable {
         self.position = position
         self.attempt = attempt
         self.replayID = replayID
+        self.claim = claim
     }
 }

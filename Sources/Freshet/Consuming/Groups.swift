@@ -10,7 +10,8 @@ extension Broker {
     /// - Parameter known: the starts that an earlier call returned: they count when the hash has vanished as well.
     /// - Returns: the start of each partition.
     func ensureGroup(
-        _ group: GroupName, of topic: Topic, from start: StartPosition, known starts: [StreamID] = []
+        _ group: GroupName, of topic: Topic, from start: StartPosition, ordering: Ordering = .any,
+        known starts: [StreamID] = []
     ) async throws(FreshetError) -> [StreamID] {
         let topicKey = namespace.topicKey(topic.name)
         _ = try await send(RedisCommand("HSETNX", topicKey, "partitions", topic.partitions))
@@ -21,6 +22,7 @@ extension Broker {
                 "the topic '\(topic.name)' has \(known ?? 0) partitions, and this program says \(topic.partitions)"
             )
         }
+        try await agree(on: ordering, of: group, topicKey)
         var resolved: [StreamID] = []
         for partition in 0..<topic.partitions {
             let keys = keys(topic.name, partition)
@@ -38,6 +40,21 @@ extension Broker {
             resolved.append(from)
         }
         return resolved
+    }
+
+    /// Consumers with an order and consumers without would take each other's events.
+    private func agree(on ordering: Ordering, of group: GroupName, _ topicKey: String)
+        async throws(FreshetError)
+    {
+        let field = "order:\(group)"
+        _ = try await send(RedisCommand("HSETNX", topicKey, field, ordering.rawValue))
+        let known = try await send(RedisCommand("HGET", topicKey, field)).string ?? ""
+        guard known == ordering.rawValue else {
+            throw FreshetError(
+                .refused,
+                "the group '\(group)' has the ordering '\(known)', and this program says '\(ordering.rawValue)': "
+                    + "to change it, stop its consumers and HDEL \(topicKey) \(field)")
+        }
     }
 
     private func newestID(of stream: String) async throws(FreshetError) -> StreamID {

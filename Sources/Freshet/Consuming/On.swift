@@ -4,12 +4,21 @@
 /// pause, until the attempts are used up and it becomes a dead letter. The same event can be delivered more than once:
 /// keep effects in records (see FreshetRecords), or make them safe to repeat.
 public struct On: Sendable {
-    typealias Prepared = @Sendable (Delivery) async throws -> Void
+    typealias Handle = @Sendable (Delivery) async throws -> Void
+    typealias Prepare = @Sendable (Event) throws(FreshetError) -> Handle
+
+    enum Call: Sendable {
+        /// With the event as it is.
+        case plain(Handle)
+        /// With what `Prepare` has decoded.
+        case decoded(Prepare)
+        /// With several events at a time.
+        case batch(BatchCall)
+    }
 
     let type: EventType
     let newestVersion: Int
-    /// Decodes the payload; what it returns runs the handler.
-    let prepare: @Sendable (Event) throws(FreshetError) -> Prepared
+    let call: Call
 
     /// Handles events of this payload's type. Handlers of several events run side by side.
     public init<Payload: EventPayload>(
@@ -17,14 +26,38 @@ public struct On: Sendable {
     ) {
         type = Payload.eventType
         newestVersion = Payload.schemaVersion
-        prepare = { event throws(FreshetError) in
-            guard event.contentType == "application/json" || event.contentType.hasSuffix("+json") else {
-                throw FreshetError(
-                    .invalidEvent, "the media type '\(event.contentType.prefix(60))' is not JSON")
-            }
-            let payload = try event.decode(Payload.self)
+        call = .decoded { event throws(FreshetError) in
+            let payload = try event.payload(Payload.self)
             return { delivery in try await handler(payload, delivery) }
         }
+    }
+
+    /// Handles events of this type as they are, whatever their media type: `delivery.event.data` has the bytes.
+    ///
+    /// - Parameter newestVersion: the newest `schemaversion` that the handler knows; events of a newer one are invalid.
+    public init(
+        _ type: EventType, newestVersion: Int = .max,
+        handler: @escaping @Sendable (Delivery) async throws -> Void
+    ) {
+        self.type = type
+        self.newestVersion = newestVersion
+        call = .plain(handler)
+    }
+
+    init(type: EventType, newestVersion: Int, batch: BatchCall) {
+        self.type = type
+        self.newestVersion = newestVersion
+        call = .batch(batch)
+    }
+}
+
+extension Event {
+    /// The payload, when the media type is JSON.
+    func payload<Payload: EventPayload>(_ type: Payload.Type) throws(FreshetError) -> Payload {
+        guard contentType == "application/json" || contentType.hasSuffix("+json") else {
+            throw FreshetError(.invalidEvent, "the media type '\(contentType.prefix(60))' is not JSON")
+        }
+        return try decode(Payload.self)
     }
 }
 
@@ -35,6 +68,8 @@ public enum HandlerBuilder {
     public static func buildBlock(_ handlers: [On]...) -> [On] { handlers.flatMap { $0 } }
     /// One handler.
     public static func buildExpression(_ handler: On) -> [On] { [handler] }
+    /// One handler of batches.
+    public static func buildExpression<Payload>(_ handler: OnBatch<Payload>) -> [On] { [handler.on] }
     /// Handlers under a condition.
     public static func buildOptional(_ handlers: [On]?) -> [On] { handlers ?? [] }
     /// Either these handlers ...
@@ -56,4 +91,11 @@ struct HandlerTable: Sendable {
     }
 
     subscript(type: EventType) -> On? { handlers[type] }
+
+    /// The most events that one handler takes at a time.
+    var largestBatch: Int {
+        handlers.values.reduce(1) { most, handler in
+            if case .batch(let batch) = handler.call { max(most, batch.most) } else { most }
+        }
+    }
 }

@@ -3,10 +3,12 @@ internal import Hiredis
 internal import Synchronization
 
 /// What a subscription has done so far, for tests and displays; the same counts go to swift-metrics as
-/// `freshet_settled_total`, with the topic, the group and the outcome as labels.
+/// `freshet_settled_total`, with the topic, the group and the outcome as labels. `freshet_breaker_open` is 1 while the
+/// subscription pauses because all its handlers fail.
 public final class SubscriptionCounters: Sendable {
     private let counts = Guarded<[Outcome: Int]>([:])
     private let counters: [Outcome: Counter]
+    private let breaker: Gauge
 
     init(topic: TopicName, group: GroupName) {
         counters = Dictionary(
@@ -16,7 +18,12 @@ public final class SubscriptionCounters: Sendable {
                 ]
                 return (outcome, Counter(label: "freshet_settled_total", dimensions: labels))
             })
+        breaker = Gauge(
+            label: "freshet_breaker_open",
+            dimensions: [("topic", topic.rawValue), ("group", group.rawValue)])
     }
+
+    func breaker(isOpen: Bool) { breaker.record(isOpen ? 1 : 0) }
 
     /// How many entries ended so.
     public subscript(outcome: Outcome) -> Int { counts.withLock { $0[outcome, default: 0] } }

@@ -56,6 +56,14 @@ struct DecodedFields {
     var failedAttempts = 0
     var replayID: String?
 
+    /// What stands for an entry of which nothing can be read.
+    static let unreadable = DecodedFields()
+
+    private init() {
+        event = Event(
+            id: "", source: "", type: EventType(unchecked: ""), time: Timestamp(milliseconds: 0), data: "")
+    }
+
     /// - Parameters:
     ///   - fields: names and values in turn, in any order; unknown names are passed over.
     ///   - trusted: whether delivery's own names count, which they do on a stream that only delivery writes.

@@ -4,10 +4,13 @@ internal import Logging
 /// Settling in batches without a timer: while one batch is under way the next one gathers.
 extension Consumer {
     /// Ends a delivery: the settler does it soon, and until then the entry is held and its claim renewed.
-    func finish(_ place: Entry.Place, _ settlement: Settlement) {
-        let share = share(of: place.stream)
-        states[share.index].settlements.append((place, settlement))
+    func finish(_ entry: HeldEntry, _ settlement: Settlement) {
+        let share = share(of: entry.stream.partition)
+        states[share.index].settlements.append((entry, settlement))
+        states[share.index].settling += 1
         wakeSettler(of: share)
+        // What is being settled has left our hands: there is room.
+        share.alarm.ring()
     }
 
     /// Settles what the others finish, until nothing will come any more or the task is cancelled. A task of its own for
@@ -17,7 +20,7 @@ extension Consumer {
             let batch = states[share.index].settlements
             states[share.index].settlements = []
             if !batch.isEmpty {
-                await settle(batch)
+                await settle(batch, in: share)
             } else if isFinished {
                 return
             } else {
@@ -44,84 +47,95 @@ extension Consumer {
         settler?.resume()
     }
 
-    private func settle(_ batch: [(place: Entry.Place, settlement: Settlement)]) async {
+    private func settle(_ batch: [(entry: HeldEntry, settlement: Settlement)], in share: Share) async {
         // What was read or renewed less than a lease ago nobody can have claimed: there XACK alone is as safe as the
         // script, and takes a whole batch. A little of the lease is left for the way to the server.
         let safe = ContinuousClock.now + options.lease / 5
-        var plain: [ReadStream: [Entry.Place]] = [:]
-        var others: [(place: Entry.Place, settlement: Settlement)] = []
-        for (place, settlement) in batch {
-            if case .acknowledged = settlement, let held = held[place], held.claimedUntil > safe {
-                plain[place.stream, default: []].append(place)
-            } else {
-                others.append((place, settlement))
+        for stream in share.streams {
+            var plain: [HeldEntry] = []
+            var others: [(entry: HeldEntry, settlement: Settlement)] = []
+            for (entry, settlement) in batch where entry.stream === stream {
+                if case .acknowledged = settlement, !stream.isRedelivery, topic.kind == .log,
+                    claimedUntil(entry) > safe
+                {
+                    plain.append(entry)
+                } else {
+                    others.append((entry, settlement))
+                }
+            }
+            if !plain.isEmpty { await acknowledge(plain, of: stream) }
+            if !others.isEmpty { await perform(others, of: stream) }
+        }
+        states[share.index].settling -= batch.count
+        share.alarm.ring()
+    }
+
+    /// Until when nobody else can have the entry: its own claim, or that of its partition.
+    private func claimedUntil(_ entry: HeldEntry) -> ContinuousClock.Instant {
+        isOrdered ? tenures[entry.stream.partition].keptUntil : entry.claimedUntil
+    }
+
+    private func acknowledge(_ entries: [HeldEntry], of stream: ReadStream) async {
+        let ids = entries.map(\.id)
+        await persist(at: stream) { () async throws(RedisError) in
+            let count = try await self.broker.client.send(.xack(stream.key, self.group.rawValue, ids))
+            self.counters.add(.acknowledged, count)
+            self.counters.add(.fenced, ids.count - count)
+        }
+        for entry in entries { forget(entry) }
+    }
+
+    /// So many endings are one script's: the server serves nobody else meanwhile.
+    private static let scriptBatch = 200
+
+    private func perform(_ endings: [(entry: HeldEntry, settlement: Settlement)], of stream: ReadStream) async
+    {
+        let sorted = endings.sorted { $0.entry.id < $1.entry.id }
+        for start in stride(from: 0, to: sorted.count, by: Self.scriptBatch) {
+            let batch = sorted[start..<min(start + Self.scriptBatch, sorted.count)]
+            await persist(at: stream) { () async throws(RedisError) in
+                try await self.perform(batch, of: stream)
+            }
+            for (entry, _) in batch { forget(entry) }
+        }
+    }
+
+    private func perform(
+        _ endings: ArraySlice<(entry: HeldEntry, settlement: Settlement)>, of stream: ReadStream
+    ) async throws(RedisError) {
+        let keys = broker.keys(topic.name, stream.partition)
+        let deletes = stream.isRedelivery || topic.kind == .queue
+        let epoch = isOrdered ? "\(tenures[stream.partition].epoch)" : ""
+        var arguments: [any RedisArgument] = [group.rawValue, name.rawValue, deletes ? 1 : 0, epoch]
+        for (entry, settlement) in endings {
+            if case .scheduled(let pause, _, _) = settlement {
+                promote(share(of: stream.partition), in: pause)
+            }
+            arguments.append(entry.id)
+            arguments += settlement.arguments
+        }
+        let reply = try await Scripts.settle.run(
+            on: broker.client,
+            keys: [
+                stream.key, keys.delayed(group), keys.dead(group), keys.invalid(group),
+                keys.redelivery(group),
+                keys.lease(group),
+            ],
+            arguments: arguments)
+        let results = reply.array?.map { $0.integer ?? -1 } ?? []
+        for ((entry, settlement), result) in zip(endings, results) {
+            switch result {
+            case 1: counters.add(settlement.outcome)
+            case 0: counters.add(.lost)
+            default:
+                counters.add(.fenced)
+                logger.info("another consumer had taken the event", metadata: ["entry": "\(entry.id)"])
             }
         }
-        for (stream, places) in plain { await acknowledge(places, of: stream) }
-        for (place, settlement) in others {
-            await persist { () async throws(RedisError) in try await self.perform(settlement, of: place) }
-            forget(place)
-        }
-    }
-
-    private func acknowledge(_ places: [Entry.Place], of stream: ReadStream) async {
-        var pipeline = RedisPipeline()
-        let ids = places.map(\.id)
-        pipeline.append(.xack(stream.key, group.rawValue, ids))
-        if stream.isRedelivery { pipeline.append(.xdel(stream.key, ids)) }
-        let command = pipeline
-        await persist { () async throws(RedisError) in
-            for reply in try await self.broker.client.send(command) { try reply.get() }
-            self.counters.add(.acknowledged, places.count)
-        }
-        for place in places { forget(place) }
-    }
-
-    private func perform(_ settlement: Settlement, of place: Entry.Place) async throws(RedisError) {
-        let keys = broker.keys(topic.name, place.stream.partition)
-        let delete = place.stream.isRedelivery ? 1 : 0
-        let who: [any RedisArgument] = [group.rawValue, name.rawValue, delete, place.id]
-        let client = broker.client
-        let reply: RedisReply
-        switch settlement {
-        case .acknowledged:
-            reply = try await Scripts.acknowledge.run(on: client, keys: [place.stream.key], arguments: who)
-        case .scheduled(let pause, let failed, let reason):
-            let milliseconds = pause.inMilliseconds
-            reply = try await Scripts.schedule.run(
-                on: client, keys: [place.stream.key, keys.delayed(group)],
-                arguments: who + [milliseconds, Field.attempt, failed, Field.reason, Self.cut(reason)])
-            promote(share(of: place.stream), in: pause)
-        case .dead(let failed, let reason):
-            reply = try await Scripts.move.run(
-                on: client, keys: [place.stream.key, keys.dead(group)],
-                arguments: who + [Field.attempt, failed, Field.reason, Self.cut(reason)] + Self.failedNow)
-        case .invalid(let reason):
-            reply = try await Scripts.move.run(
-                on: client, keys: [place.stream.key, keys.invalid(group)],
-                arguments: who + [Field.reason, Self.cut(reason)] + Self.failedNow)
-        case .released:
-            reply = try await Scripts.move.run(
-                on: client, keys: [place.stream.key, keys.redelivery(group)], arguments: who)
-        }
-        switch reply.integer {
-        case 1: counters.add(settlement.outcome)
-        case 0: counters.add(.lost)
-        default:
-            counters.add(.fenced)
-            logger.info("another consumer had taken the event", metadata: ["entry": "\(place.id)"])
-        }
-    }
-
-    private static var failedNow: [any RedisArgument] { [Field.failedAt, Timestamp.now().description] }
-
-    /// A reason is for people; a handler's error can be a page.
-    private static func cut(_ reason: String) -> String {
-        reason.count <= 2000 ? reason : reason.prefix(2000) + "…"
     }
 
     /// Until it is done: repeating a settlement that ran after all finds the entry settled and changes nothing.
-    private func persist(_ action: () async throws(RedisError) -> Void) async {
+    private func persist(at stream: ReadStream, _ action: () async throws(RedisError) -> Void) async {
         var pause = Duration.milliseconds(20)
         while true {
             do throws(RedisError) {

@@ -1,3 +1,5 @@
+internal import Hiredis
+
 /// How a delivery ends.
 enum Settlement: Sendable {
     /// Handled, or of a type that this group has no handler for.
@@ -20,6 +22,26 @@ enum Settlement: Sendable {
         case .invalid: .invalid
         case .released: .released
         }
+    }
+
+    /// As the script takes it: a letter, a pause in milliseconds, how many arguments follow, and these: fields to add.
+    var arguments: [any RedisArgument] {
+        switch self {
+        case .acknowledged: ["a", 0, 0]
+        case .scheduled(let pause, let failed, let reason):
+            ["s", pause.inMilliseconds, 4, Field.attempt, failed, Field.reason, Self.cut(reason)]
+        case .dead(let failed, let reason):
+            ["d", 0, 6, Field.attempt, failed, Field.reason, Self.cut(reason), Field.failedAt, Self.now]
+        case .invalid(let reason): ["i", 0, 4, Field.reason, Self.cut(reason), Field.failedAt, Self.now]
+        case .released: ["r", 0, 0]
+        }
+    }
+
+    private static var now: String { Timestamp.now().description }
+
+    /// A reason is for people; a handler's error can be a page.
+    private static func cut(_ reason: String) -> String {
+        reason.count <= 2000 ? reason : reason.prefix(2000) + "…"
     }
 }
 

@@ -24,6 +24,8 @@ public struct PartitionKeys: Sendable, Hashable {
     public func dead(_ group: GroupName) -> String { "\(namespace):dead:\(tag):\(group)" }
     /// Stream: entries that could not be decoded.
     public func invalid(_ group: GroupName) -> String { "\(namespace):invalid:\(tag):\(group)" }
+    /// Hash: which consumer of this group owns the partition, and its epoch.
+    public func lease(_ group: GroupName) -> String { "\(namespace):lease:\(tag):\(group)" }
 
     private var tag: String { "{\(topic):\(partition)}" }
 }
@@ -31,4 +33,8 @@ public struct PartitionKeys: Sendable, Hashable {
 extension Namespace {
     /// Hash: what is known of a topic (`partitions`, and `start:<group>` for each declared group).
     public func topicKey(_ topic: TopicName) -> String { "\(self):topic:{\(topic)}" }
+    /// Hash: the live consumers of a group that keeps an order, and what each owns.
+    public func membersKey(_ topic: TopicName, _ group: GroupName) -> String {
+        "\(self):members:{\(topic)}:\(group)"
+    }
 }

@@ -25,7 +25,7 @@ public struct StreamEntry: Sendable {
 
 extension StreamEntry {
     /// `[id, [name, value, ...]]`, or `[id, nil]` for a deleted one.
-    init?(_ reply: RedisReply) {
+    package init?(_ reply: RedisReply) {
         var pair = reply.array?.makeIterator()
         guard let id = pair?.next()?.streamID, let fields = pair?.next(), pair?.next() == nil,
             let fields = fields.array ?? (fields.isNull ? .none(of: fields) : nil)
@@ -58,7 +58,7 @@ extension RedisReplies {
 
 extension RedisReply {
     /// What `read` makes of each element of an array; nil when the reply is none, or `read` makes nothing of one.
-    func list<Element>(_ read: (RedisReply) -> Element?) -> [Element]? {
+    package func list<Element>(_ read: (RedisReply) -> Element?) -> [Element]? {
         guard let array else { return nil }
         var elements: [Element] = []
         elements.reserveCapacity(array.count)

@@ -1,0 +1,271 @@
+internal import DequeModule
+internal import Hiredis
+internal import Logging
+
+/// Running handlers, and from what they do to how the delivery ends.
+extension Consumer {
+    // MARK: - Lanes
+
+    /// How many more lanes are wanted, as soon as there are any; nil when none will be any more.
+    func lanesWanted() async -> Int? {
+        while lanes.wanted == 0 {
+            guard !isFinished else { return nil }
+            await withCheckedContinuation { continuation in
+                if lanes.wanted == 0 && !isFinished {
+                    lanes.maker = continuation
+                } else {
+                    continuation.resume()
+                }
+            }
+        }
+        defer { lanes.wanted = 0 }
+        return lanes.wanted
+    }
+
+    private func wakeMaker() {
+        let maker = lanes.maker
+        lanes.maker = nil
+        maker?.resume()
+    }
+
+    /// Sees to it that a lane looks for work.
+    func wakeLane() {
+        guard !lanes.isOneComing else { return }
+        if let lane = lanes.idle.popFirst() {
+            lanes.isOneComing = true
+            lane.resume()
+        } else if lanes.count < options.concurrency {
+            lanes.isOneComing = true
+            lanes.count += 1
+            lanes.wanted += 1
+            wakeMaker()
+        }
+    }
+
+    /// All look: there is nothing left to wait for.
+    func wakeAllLanes() {
+        while let lane = lanes.idle.popFirst() { lane.resume() }
+        wakeMaker()
+    }
+
+    func runLane() async {
+        var turnBegan = ContinuousClock.now
+        var inTurn = 0
+        lanes.isOneComing = false
+        while !isFinished {
+            guard let work = nextWork() else {
+                await withCheckedContinuation { continuation in
+                    // Asked again here: a task from elsewhere is queued anew at each `await`.
+                    if isFinished || schedule.hasReady && breaker.isClosed && !isDraining {
+                        continuation.resume()
+                    } else {
+                        lanes.idle.append(continuation)
+                    }
+                }
+                lanes.isOneComing = false
+                (turnBegan, inTurn) = (.now, 0)
+                continue
+            }
+            if schedule.hasReady { wakeLane() }
+            await run(work)
+            inTurn += 1
+            if inTurn & 15 == 0, ContinuousClock.now - turnBegan > .milliseconds(2) {
+                // Handlers that compute must not starve the sockets.
+                await Task.yield()
+                turnBegan = .now
+            }
+        }
+    }
+
+    /// What a lane runs next; nil when it must wait.
+    private func nextWork() -> Lanes.Work? {
+        if isDraining { return nil }
+        var permission = breaker.isClosed ? .anything : breaker.permission(at: .now)
+        while permission != .nothing, let entry = schedule.next() {
+            if isOrdered, !mayStart(entry) { continue }
+            guard let handler = handlers[entry.content.event.type] else { continue }
+            if permission == .probe {
+                entry.isProbe = true
+                breaker.probeStarted()
+                permission = .nothing
+            }
+            guard case .batch(let batch) = handler.call, !entry.isProbe else {
+                if case .batch(let batch) = handler.call { return .batch([entry], batch) }
+                return .one(entry)
+            }
+            let type = handler.type
+            if lanes.gathering[type] == nil {
+                lanes.gathering[type] = .init(entries: [], due: .now + batch.longest)
+                shares[0].upkeepAlarm.ring()
+            }
+            lanes.gathering[type]?.entries.append(entry)
+            if let gathered = lanes.gathering[type], gathered.entries.count >= batch.most {
+                lanes.gathering[type] = nil
+                return .batch(gathered.entries, batch)
+            }
+        }
+        guard !lanes.gathering.isEmpty, breaker.isClosed else { return nil }
+        let now = ContinuousClock.now
+        for (type, gathered) in lanes.gathering where gathered.due <= now {
+            guard let handler = handlers[type], case .batch(let batch) = handler.call else { continue }
+            lanes.gathering[type] = nil
+            return .batch(gathered.entries, batch)
+        }
+        return nil
+    }
+
+    // MARK: - Handlers
+
+    private func run(_ work: Lanes.Work) async {
+        switch work {
+        case .one(let entry): await run(entry)
+        case .batch(let entries, let batch): await run(entries, batch)
+        }
+    }
+
+    private func run(_ entry: HeldEntry) async {
+        guard let handler = handlers[entry.content.event.type] else { return }
+        var failedAttempts = entry.content.failedAttempts
+        while true {
+            do {
+                switch handler.call {
+                case .plain(let handle): try await handle(delivery(of: entry, failedAttempts))
+                case .decoded(let prepare):
+                    guard let handle = prepared(entry, by: prepare) else { return }
+                    try await handle(delivery(of: entry, failedAttempts))
+                case .batch: return
+                }
+                return succeeded(entry)
+            } catch {
+                if Task.isCancelled { return abandon(entry) }
+                failedAttempts += 1
+                guard let settlement = failed(entry, error, failedAttempts) else { continue }
+                return end(entry, settlement)
+            }
+        }
+    }
+
+    /// The handler with the payload that it wants; nil when the data is not of that shape. The entry is settled then.
+    private func prepared(_ entry: HeldEntry, by prepare: On.Prepare) -> On.Handle? {
+        do throws(FreshetError) { return try prepare(entry.content.event) } catch {
+            endInvalid(entry, error)
+            return nil
+        }
+    }
+
+    /// A batch as one; when that fails, each of its events alone.
+    private func run(_ entries: [HeldEntry], _ batch: BatchCall) async {
+        var (members, handled) = ([BatchCall.Member](), [HeldEntry]())
+        for entry in entries {
+            do throws(FreshetError) {
+                let payload = try batch.decode(entry.content.event)
+                members.append(
+                    .init(payload: payload, delivery: delivery(of: entry, entry.content.failedAttempts)))
+                handled.append(entry)
+            } catch { endInvalid(entry, error) }
+        }
+        guard !members.isEmpty else { return }
+        do {
+            try await batch.handle(members)
+            for entry in handled { succeeded(entry) }
+        } catch {
+            if Task.isCancelled { return handled.forEach(abandon) }
+            if members.count > 1 {
+                logger.info("a batch failed, trying its events one by one", metadata: ["reason": "\(error)"])
+                for entry in handled { await run([entry], batch) }
+            } else {
+                let (entry, failedAttempts) = (handled[0], handled[0].content.failedAttempts + 1)
+                // Nothing at once and in place: alone it has just been tried again.
+                end(
+                    entry,
+                    failed(entry, error, failedAttempts)
+                        ?? .scheduled(
+                            after: .milliseconds(1), failedAttempts: failedAttempts, reason: "\(error)"))
+            }
+        }
+    }
+
+    private func delivery(of entry: HeldEntry, _ failedAttempts: Int) -> Delivery {
+        Delivery(
+            event: entry.content.event, group: group, topic: topic.name, partition: entry.stream.partition,
+            position: entry.logPosition, attempt: failedAttempts + 1, replayID: entry.content.replayID,
+            claim: isOrdered ? tenures[entry.stream.partition].claim : nil)
+    }
+
+    // MARK: - Endings
+
+    private func succeeded(_ entry: HeldEntry) {
+        if breaker.succeeded() { breakerClosed() }
+        end(entry, .acknowledged)
+    }
+
+    private func endInvalid(_ entry: HeldEntry, _ error: FreshetError) {
+        logger.warning("invalid event", metadata: ["entry": "\(entry.id)", "reason": "\(error)"])
+        if entry.isProbe { breaker.probeEnded(at: .now) }
+        end(entry, .invalid(reason: error.message))
+    }
+
+    /// How the delivery ends; nil when the handler is to try again at once.
+    private func failed(_ entry: HeldEntry, _ error: any Error, _ failedAttempts: Int) -> Settlement? {
+        let next = options.retry.next(after: error, failedAttempts: failedAttempts)
+        let event = entry.content.event
+        let metadata: Logger.Metadata = [
+            "event": "\(event.id)", "type": "\(event.type)", "correlation": "\(event.correlationID ?? "")",
+            "attempt": "\(failedAttempts)", "reason": "\(error)",
+        ]
+        switch next {
+        case .settle(.acknowledged), .settle(.invalid):
+            logger.info("the handler threw, and the policy says that it is no failure", metadata: metadata)
+            if breaker.succeeded() { breakerClosed() }
+        case .settle(.dead) where options.retry.response(to: error) == .deadLetter:
+            logger.error("dead letter: the policy says so", metadata: metadata)
+            if entry.isProbe { breaker.probeEnded(at: .now) }
+        default:
+            if breaker.failed(isProbe: entry.isProbe, at: .now) {
+                counters.breaker(isOpen: true)
+                logger.error(
+                    "all handlers fail, pausing",
+                    metadata: ["pause": "\(options.breaker.pause)", "reason": "\(error)"])
+                shares[0].upkeepAlarm.ring()
+            }
+            if entry.isProbe {
+                // It was only a look whether handlers work again: no attempt was used.
+                shares[0].upkeepAlarm.ring()
+                let failedBefore = entry.content.failedAttempts
+                return .scheduled(
+                    after: options.breaker.pause, failedAttempts: failedBefore, reason: "\(error)")
+            }
+        }
+        guard case .settle(let settlement) = next else { return nil }
+        switch settlement {
+        case .dead: logger.error("dead letter: the attempts are used up", metadata: metadata)
+        case .scheduled: logger.info("the handler threw, trying again later", metadata: metadata)
+        default: break
+        }
+        return settlement
+    }
+
+    private func breakerClosed() {
+        counters.breaker(isOpen: false)
+        logger.notice("handlers work again")
+        for share in shares { share.alarm.ring() }
+    }
+
+    /// The handler was cancelled: the entry stays pending, for another consumer after the lease.
+    private func abandon(_ entry: HeldEntry) {
+        _ = schedule.finished(entry, .over)
+        forget(entry)
+    }
+
+    /// The handler has ended: the next of its key may start, and the delivery is settled.
+    private func end(_ entry: HeldEntry, _ settlement: Settlement) {
+        if entry.lane != nil {
+            var ending = Schedule.Ending.over
+            if case .scheduled = settlement { ending = .comesBack }
+            let (parked, fetch) = schedule.finished(entry, ending)
+            for entry in parked { forget(entry) }
+            if let fetch { readParked(of: fetch) }
+        }
+        finish(entry, settlement)
+    }
+}

@@ -1,0 +1,144 @@
+internal import Hiredis
+internal import Logging
+
+/// From the server into the hands of this process.
+extension Consumer {
+    /// One reader's error ends them all.
+    func read(_ share: Share) async {
+        do throws(FreshetError) { try await readUntilDraining(share) } catch { failure = error }
+        beginDraining()
+        readerEnded()
+    }
+
+    private func readUntilDraining(_ share: Share) async throws(FreshetError) {
+        var pause = Duration.milliseconds(20)
+        var isFailing = false
+        while !isDraining && !Task.isCancelled {
+            do throws(RedisError) {
+                guard try await readOnce(share) else {
+                    await share.alarm.wait(for: .seconds(1))
+                    continue
+                }
+                if isFailing { logger.notice("reading again") }
+                (isFailing, pause) = (false, .milliseconds(20))
+            } catch {
+                if error.code == .cancelled || error.code == .closed { return }
+                // A stream or group that is gone: 7.0 says UNBLOCKED when it goes while we wait, all say NOGROUP after.
+                let isGone = error.serverCode == .noGroup || error.serverCode == .unblocked
+                // What a broken reply held is pending, and comes again by being reclaimed.
+                let isTooLarge = error.code == .replyTooLarge && askForLess(share)
+                guard error.isRetryable || isGone || isTooLarge || error.code == .protocolBroken else {
+                    throw FreshetError(error)
+                }
+                if isGone {
+                    logger.warning(
+                        "the stream or group is gone, making it again from its start",
+                        metadata: ["reason": "\(error)"])
+                    try await prepare(waitingOn: share.alarm)
+                } else if !isFailing {
+                    logger.warning("cannot read, trying again", metadata: ["reason": "\(error)"])
+                    isFailing = true
+                }
+                await share.alarm.wait(for: pause)
+                pause = min(pause * 2, .seconds(1))
+            }
+        }
+    }
+
+    /// How many more entries this process takes. What is being settled has left its hands, unless settling is stuck.
+    private func room(for share: Share) -> Int {
+        let settling = states.reduce(0) { $0 + $1.settling }
+        guard states[share.index].settling < 4 * capacity else { return 0 }
+        guard breaker.isClosed else {
+            return breaker.permission(at: .now) == .probe && !schedule.hasReady ? 1 : 0
+        }
+        return capacity - (held.count - settling)
+    }
+
+    /// False when there is no room, or nothing to read from.
+    private func readOnce(_ share: Share) async throws(RedisError) -> Bool {
+        let room = room(for: share)
+        guard room > 0 else { return false }
+        if isOrdered, try await takeOverNext(of: share, room: room) { return true }
+        let streams = isOrdered ? share.streams.filter { isReadable($0.partition) } : share.streams
+        guard !streams.isEmpty else { return false }
+        let readAt = ContinuousClock.now
+        states[share.index].isReaderBlocked = true
+        defer { states[share.index].isReaderBlocked = false }
+        // COUNT holds for each stream, so a read can bring more than there is room for when several are busy; the rest
+        // waits here, its claims renewed, and the next read waits for it.
+        let read = try await share.reader.send(
+            .xreadgroup(
+                group.rawValue, name.rawValue, streams.map(\.key),
+                count: max(1, min(room * 2 / streams.count, states[share.index].mostEntries)),
+                block: options.block))
+        for (key, entries) in read {
+            guard let stream = streams.first(where: { $0.key == key }) else { continue }
+            take(entries, of: stream, readAt: readAt)
+        }
+        return true
+    }
+
+    /// After a reply that was larger than the client takes; false when a single entry is.
+    func askForLess(_ share: Share) -> Bool {
+        let most = min(states[share.index].mostEntries, capacity)
+        guard most > 1 else { return false }
+        states[share.index].mostEntries = most / 2
+        logger.warning("a reply was too large, asking for fewer entries", metadata: ["count": "\(most / 2)"])
+        return true
+    }
+
+    /// Takes up entries that the server has given to this consumer.
+    func take(_ entries: [StreamEntry], of stream: ReadStream, readAt: ContinuousClock.Instant) {
+        // A partition that was lost while the server was asked: its next owner has these, or will.
+        if isOrdered, !isReadable(stream.partition), tenures[stream.partition].phase != .takingOver { return }
+        for entry in entries {
+            guard let held = decode(entry, of: stream, claimedUntil: readAt + options.lease) else { continue }
+            if hasStoppedReading {
+                // Nobody takes it up any more: a shutdown began while the server was asked.
+                hold(held)
+                handBack(held)
+            } else if schedule.add(held) {
+                hold(held)
+            }
+        }
+        wakeLane()
+    }
+
+    /// The entry as an event that has a handler; nil when it ended here. It is settled then.
+    func decode(
+        _ entry: StreamEntry, of stream: ReadStream, claimedUntil: ContinuousClock.Instant
+    ) -> HeldEntry? {
+        func end(_ content: DecodedFields, _ settlement: Settlement) {
+            let held = HeldEntry(content, at: entry.id, of: stream, claimedUntil: claimedUntil)
+            hold(held)
+            finish(held, settlement)
+        }
+        do throws(FreshetError) {
+            let content = try DecodedFields(entry.fields, entry: entry.id, trusted: stream.isRedelivery)
+            guard let handler = handlers[content.event.type] else {
+                counters.add(.ignored)
+                end(content, .acknowledged)
+                return nil
+            }
+            guard content.event.schemaVersion <= handler.newestVersion else {
+                throw FreshetError(
+                    .invalidEvent,
+                    "schemaversion \(content.event.schemaVersion) is newer than \(handler.newestVersion), the newest known"
+                )
+            }
+            return HeldEntry(content, at: entry.id, of: stream, claimedUntil: claimedUntil)
+        } catch {
+            logger.warning("invalid event", metadata: ["entry": "\(entry.id)", "reason": "\(error)"])
+            end(.unreadable, .invalid(reason: error.message))
+            return nil
+        }
+    }
+
+    /// Wakes a share's reader from its blocking read, so that a shutdown or a new partition does not wait for it. An ACL
+    /// may forbid it; then the read ends by itself after `block`.
+    func wakeReader(of share: Share) async {
+        share.alarm.ring()
+        if states[share.index].isReaderBlocked { await broker.client.unblock(share.reader) }
+    }
+}

@@ -1,0 +1,46 @@
+internal import DequeModule
+
+/// The tasks that run handlers, and the batches that gather.
+///
+/// A lane runs one handler after the other. Before it starts one it sees to it that another lane is ready to run as
+/// soon as that handler waits for something: handlers that never wait need no switch of tasks, and those that do run side by side.
+struct Lanes {
+    /// What a lane runs at a time.
+    enum Work {
+        case one(HeldEntry)
+        case batch([HeldEntry], BatchCall)
+    }
+
+    /// Entries of one type that wait for their batch to be full.
+    struct Gathering {
+        var entries: [HeldEntry]
+        let due: ContinuousClock.Instant
+    }
+
+    var idle: Deque<CheckedContinuation<Void, Never>> = []
+    /// How many there are.
+    var count = 0
+    /// One was woken or ordered and has not looked yet.
+    var isOneComing = false
+    var wanted = 0
+    /// Who makes new ones.
+    var maker: CheckedContinuation<Void, Never>?
+    var gathering: [EventType: Gathering] = [:]
+
+    /// When the next batch is due though it is not full.
+    var nextDue: ContinuousClock.Instant? { gathering.values.map(\.due).min() }
+
+    mutating func takeGathered() -> [HeldEntry] {
+        defer { gathering = [:] }
+        return gathering.values.flatMap(\.entries)
+    }
+
+    mutating func takeGathered(of partition: Int) -> [HeldEntry] {
+        var taken: [HeldEntry] = []
+        for (type, batch) in gathering {
+            taken += batch.entries.filter { $0.stream.partition == partition }
+            gathering[type]?.entries.removeAll { $0.stream.partition == partition }
+        }
+        return taken
+    }
+}

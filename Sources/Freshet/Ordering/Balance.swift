@@ -1,0 +1,33 @@
+/// How a topic's partitions are shared out among the live consumers of a group. Each consumer decides for itself, from what
+/// all of them say they own; leases see to it that two that decide differently for a moment do no harm.
+struct Balance {
+    /// A live consumer, and the partitions that it says are its own.
+    struct Member: Equatable {
+        let name: ConsumerName
+        let owned: Set<Int>
+    }
+
+    /// What one consumer is to give up, and what it may take.
+    struct Plan: Equatable {
+        var give: [Int] = []
+        var take: [Int] = []
+    }
+
+    /// Everybody gets the same number, or one more: those who have most keep the one more, so that little moves.
+    static func plan(for name: ConsumerName, among members: [Member], partitions: Int) -> Plan {
+        guard let own = members.first(where: { $0.name == name }) else { return Plan() }
+        let (share, rest) = partitions.quotientAndRemainder(dividingBy: members.count)
+        let byWealth = members.sorted { ($1.owned.count, $0.name) < ($0.owned.count, $1.name) }
+        let rank = byWealth.firstIndex { $0.name == name } ?? 0
+        let target = share + (rank < rest ? 1 : 0)
+        if own.owned.count > target {
+            return Plan(give: Array(own.owned.sorted().suffix(own.owned.count - target)))
+        }
+        let owned = members.reduce(into: Set<Int>()) { $0.formUnion($1.owned) }
+        let free = (0..<partitions).filter { !owned.contains($0) }
+        // Everybody begins elsewhere, so that several that come at once do not all ask for the same one.
+        let offset = free.isEmpty ? 0 : rank * (share + 1) % free.count
+        let inTurn = free[offset...] + free[..<offset]
+        return Plan(take: Array(inTurn.prefix(target - own.owned.count)))
+    }
+}

@@ -1,0 +1,183 @@
+internal import Hiredis
+internal import Logging
+
+/// Which partitions are this consumer's own, when an order is to be kept.
+extension Consumer {
+    /// Takes and gives back partitions until nothing is held any more.
+    func keepPartitions() async {
+        var nextMeeting = ContinuousClock.now
+        while !Task.isCancelled && !isFinished {
+            if isDraining { leaveAll() }
+            await giveBackWhatIsIdle()
+            if ContinuousClock.now >= nextMeeting, !isDraining {
+                await meet()
+                nextMeeting = ContinuousClock.now + options.lease / 3 * Double.random(in: 0.8...1)
+            }
+            await ownershipAlarm.wait(for: max(.milliseconds(1), nextMeeting - ContinuousClock.now))
+        }
+        await giveBackWhatIsIdle()
+        guard !Task.isCancelled else { return }
+        _ = try? await broker.client.send(RedisCommand("HDEL", membersKey, name.rawValue))
+    }
+
+    private nonisolated var membersKey: String { broker.namespace.membersKey(topic.name, group) }
+
+    // MARK: - Sharing out
+
+    private func meet() async {
+        let owned = tenures.indices.filter { tenures[$0].isOwned }
+        let members: [Balance.Member]
+        do throws(RedisError) {
+            let reply = try await LeaseScripts.meet.run(
+                on: broker.client, keys: [membersKey],
+                arguments: [
+                    name.rawValue, options.lease.inMilliseconds,
+                    owned.map(String.init).joined(separator: ","),
+                ])
+            members = Self.members(reply)
+        } catch {
+            // Those who own a partition keep it: only who gets what waits.
+            return logger.debug("cannot meet the group", metadata: ["reason": "\(error)"])
+        }
+        guard !isDraining else { return }
+        let plan = Balance.plan(for: name, among: members, partitions: topic.partitions)
+        for partition in plan.give { leave(partition) }
+        await giveBackWhatIsIdle()
+        await withDiscardingTaskGroup { tasks in
+            for share in shares {
+                let wanted = plan.take.filter(share.partitions.contains)
+                if wanted.isEmpty { continue }
+                tasks.addTask { for partition in wanted { await self.take(partition) } }
+            }
+        }
+    }
+
+    private static func members(_ reply: RedisReply) -> [Balance.Member] {
+        let parts = reply.array?.map { $0.string ?? "" } ?? []
+        return stride(from: 0, to: parts.count - 1, by: 2).map { index in
+            let owned = parts[index + 1].split(separator: ",").compactMap { Int($0) }
+            return .init(name: ConsumerName(unchecked: parts[index]), owned: Set(owned))
+        }
+    }
+
+    // MARK: - Taking
+
+    private func take(_ partition: Int) async {
+        // Handlers of an earlier tenure still run: their events would run twice at once.
+        guard !isDraining, tenures[partition].phase == .absent, heldCounts[partition] == 0 else { return }
+        let askedAt = ContinuousClock.now
+        do {
+            let reply = try await LeaseScripts.take.run(
+                on: broker.client, keys: [broker.keys(topic.name, partition).lease(group)],
+                arguments: [name.rawValue, options.lease.inMilliseconds])
+            guard let parts = reply.array.map(Array.init), parts.count == 2,
+                let epoch = parts[0].integer ?? parts[0].string.flatMap(Int.init), epoch >= 0
+            else { return }
+            var tenure = Tenure()
+            tenure.epoch = epoch
+            tenure.keptUntil = askedAt + options.lease
+            tenure.takeover.isAfterCrash = parts[1].integer == 0
+            let fenced = try await options.fence?.raise(
+                topic: topic.name, group: group, partition: partition, owner: name)
+            tenure.claim = PartitionClaim(owner: name, epoch: fenced ?? epoch)
+            tenure.phase = isDraining ? .leaving : .takingOver
+            tenures[partition] = tenure
+            logger.info("took a partition", metadata: ["partition": "\(partition)", "epoch": "\(epoch)"])
+            await wakeReader(of: share(of: partition))
+        } catch {
+            // The next meeting tries again; a lease that was taken all the same expires, or is taken again by us.
+            logger.debug(
+                "cannot take a partition", metadata: ["partition": "\(partition)", "reason": "\(error)"])
+        }
+    }
+
+    // MARK: - Keeping
+
+    /// Renews the leases of a share's partitions.
+    func keepLeases(of share: Share) async {
+        let owned = share.partitions.filter { tenures[$0].isOwned }
+        guard !owned.isEmpty else { return }
+        let askedAt = ContinuousClock.now
+        let epochs = owned.map { tenures[$0].epoch }
+        do throws(RedisError) {
+            let reply = try await LeaseScripts.keep.run(
+                on: broker.client, keys: owned.map { broker.keys(topic.name, $0).lease(group) },
+                arguments: [name.rawValue, options.lease.inMilliseconds] + epochs)
+            let kept = reply.array?.map { $0.integer == 1 } ?? []
+            for ((partition, epoch), isKept) in zip(zip(owned, epochs), kept)
+            where tenures[partition].isOwned && tenures[partition].epoch == epoch {
+                if isKept {
+                    tenures[partition].keptUntil = askedAt + options.lease
+                } else {
+                    lose(partition)
+                }
+            }
+        } catch {
+            logger.debug("cannot keep partitions", metadata: ["reason": "\(error)"])
+        }
+        for partition in owned where tenures[partition].isOwned && tenures[partition].keptUntil < .now {
+            lose(partition)
+        }
+    }
+
+    /// Another consumer has the partition, or may have it. What runs ends, and is refused when it settles.
+    func lose(_ partition: Int) {
+        guard tenures[partition].isOwned else { return }
+        tenures[partition].phase = .absent
+        logger.warning("lost a partition", metadata: ["partition": "\(partition)"])
+        dropWhatWaits(of: partition)
+        ownershipAlarm.ring()
+    }
+
+    /// Whether new entries of the partition are read.
+    func isReadable(_ partition: Int) -> Bool {
+        tenures[partition].phase == .live && !schedule.isCongested(partition)
+    }
+
+    /// Whether an entry may start: its partition is surely ours. Otherwise it is not held any more.
+    func mayStart(_ entry: HeldEntry) -> Bool {
+        let partition = entry.stream.partition
+        let tenure = tenures[partition]
+        if tenure.isOwned, tenure.phase != .leaving {
+            if tenure.keptUntil > .now { return true }
+            lose(partition)
+        }
+        forget(entry)
+        return false
+    }
+
+    // MARK: - Giving back
+
+    /// Nothing more of the partition starts; when what runs has ended, it is free.
+    private func leave(_ partition: Int) {
+        guard tenures[partition].isOwned, tenures[partition].phase != .leaving else { return }
+        tenures[partition].phase = .leaving
+        dropWhatWaits(of: partition)
+    }
+
+    private func leaveAll() {
+        for partition in tenures.indices { leave(partition) }
+    }
+
+    private func dropWhatWaits(of partition: Int) {
+        for entry in schedule.drop(partition) { forget(entry) }
+        for entry in lanes.takeGathered(of: partition) { forget(entry) }
+    }
+
+    private func giveBackWhatIsIdle() async {
+        for partition in tenures.indices
+        where tenures[partition].phase == .leaving && heldCounts[partition] == 0 {
+            let epoch = tenures[partition].epoch
+            // No more renewals from here on; should this fail, the lease expires by itself.
+            tenures[partition].phase = .absent
+            do throws(RedisError) {
+                try await LeaseScripts.free.run(
+                    on: broker.client, keys: [broker.keys(topic.name, partition).lease(group)],
+                    arguments: [name.rawValue, epoch])
+                logger.info("gave a partition back", metadata: ["partition": "\(partition)"])
+            } catch {
+                logger.debug("cannot give a partition back", metadata: ["reason": "\(error)"])
+            }
+        }
+    }
+}

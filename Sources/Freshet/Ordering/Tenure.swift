@@ -1,0 +1,65 @@
+internal import Hiredis
+
+/// One partition's state in a consumer that keeps an order: whether it owns it, and since which epoch.
+struct Tenure {
+    enum Phase {
+        /// Somebody else's, or nobody's.
+        case absent
+        /// Ours; what its last owner left is taken up first, in the order of the log.
+        case takingOver
+        /// Ours, and read.
+        case live
+        /// To be given to another consumer as soon as its last handler has ended.
+        case leaving
+    }
+
+    var phase = Phase.absent
+    var epoch = 0
+    /// Until then nobody else can own it: counted from before the lease was asked for.
+    var keptUntil = ContinuousClock.now
+    /// What handlers are told.
+    var claim: PartitionClaim?
+    var takeover = Takeover()
+
+    var isOwned: Bool { phase != .absent }
+}
+
+/// How far the taking over of a partition has come.
+struct Takeover {
+    enum Step {
+        /// Which keys wait for a retry: first those that are put off, by rank from the last one, then those that are due.
+        case delayed(rank: Int)
+        case due(after: StreamID)
+        /// What was held, of the redelivery stream and then of the log.
+        case redelivery(from: StreamID)
+        case log(from: StreamID)
+    }
+    var step = Step.delayed(rank: 0)
+    /// The last owner did not give it back: what it held may have killed it.
+    var isAfterCrash = false
+}
+
+/// Who owns a partition while it handles an event of it: whoever keeps the epoch beside its effects can refuse those of
+/// an owner that has lost the partition without knowing.
+public struct PartitionClaim: Sendable, Hashable {
+    /// The owner.
+    public let owner: ConsumerName
+    /// Counts the owners of the partition, each higher than the one before.
+    public let epoch: Int
+
+    /// A claim, for tests of handlers.
+    public init(owner: ConsumerName, epoch: Int) {
+        self.owner = owner
+        self.epoch = epoch
+    }
+}
+
+/// Where the epochs of partitions are kept that must not come back: a service's database.
+///
+/// An epoch made in Redis is a fence for what stands in Redis. After a failover that lost the newest writes it can be given
+/// out twice, so effects elsewhere need one that is made, and checked, where they are.
+public protocol PartitionFence: Sendable {
+    /// A new owner takes the partition; returns an epoch that is higher than all before. From then on effects under an
+    /// earlier one must fail.
+    func raise(topic: TopicName, group: GroupName, partition: Int, owner: ConsumerName) async throws -> Int
+}
