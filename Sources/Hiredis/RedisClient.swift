@@ -132,11 +132,14 @@ public final class RedisClient: Sendable {
 
     /// Sends all commands in one write and waits for all replies, in order. The server's errors stay in the replies.
     ///
-    /// - Parameter timeout: how long to wait for a connection and the replies; nil is the configuration's time.
-    public func send(_ pipeline: RedisPipeline, timeout: Duration? = nil) async throws(RedisError)
-        -> RedisReplies
+    /// - Parameters:
+    ///   - timeout: how long to wait for a connection and the replies; nil is the configuration's time, and as long again as
+    ///     `block`.
+    ///   - block: how long the server may keep the first reply back because its command waits for something.
+    public func send(_ pipeline: RedisPipeline, timeout: Duration? = nil, block: Duration = .zero)
+        async throws(RedisError) -> RedisReplies
     {
-        guard let replies = try await perform(pipeline, timeout: timeout) else {
+        guard let replies = try await perform(pipeline, timeout: timeout, block: block) else {
             preconditionFailure("a pipeline without commands has no replies")
         }
         return replies

@@ -6,12 +6,15 @@ internal import Logging
 extension Consumer {
     // MARK: - Lanes
 
+    /// Nothing will start any more.
+    private var isOver: Bool { isFinished || hasStoppedReading && Task.isCancelled }
+
     /// How many more lanes are wanted, as soon as there are any; nil when none will be any more.
     func lanesWanted() async -> Int? {
         while lanes.wanted == 0 {
-            guard !isFinished else { return nil }
+            guard !isOver else { return nil }
             await withCheckedContinuation { continuation in
-                if lanes.wanted == 0 && !isFinished {
+                if lanes.wanted == 0 && !isOver {
                     lanes.maker = continuation
                 } else {
                     continuation.resume()
@@ -52,11 +55,11 @@ extension Consumer {
         var turnBegan = ContinuousClock.now
         var inTurn = 0
         lanes.isOneComing = false
-        while !isFinished {
+        while !isOver {
             guard let work = nextWork() else {
                 await withCheckedContinuation { continuation in
                     // Asked again here: a task from elsewhere is queued anew at each `await`.
-                    if isFinished || schedule.hasReady && breaker.isClosed && !isDraining {
+                    if isOver || schedule.hasReady && breaker.isClosed && !isDraining {
                         continuation.resume()
                     } else {
                         lanes.idle.append(continuation)
@@ -79,7 +82,7 @@ extension Consumer {
 
     /// What a lane runs next; nil when it must wait.
     private func nextWork() -> Lanes.Work? {
-        if isDraining { return nil }
+        if isDraining || Task.isCancelled { return nil }
         var permission = breaker.isClosed ? .anything : breaker.permission(at: .now)
         while permission != .nothing, let entry = schedule.next() {
             if isOrdered, !mayStart(entry) { continue }
@@ -252,10 +255,7 @@ extension Consumer {
     }
 
     /// The handler was cancelled: the entry stays pending, for another consumer after the lease.
-    private func abandon(_ entry: HeldEntry) {
-        _ = schedule.finished(entry, .over)
-        forget(entry)
-    }
+    private func abandon(_ entry: HeldEntry) { forget(entry) }
 
     /// The handler has ended: the next of its key may start, and the delivery is settled.
     private func end(_ entry: HeldEntry, _ settlement: Settlement) {

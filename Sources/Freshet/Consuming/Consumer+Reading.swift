@@ -63,20 +63,41 @@ extension Consumer {
         let streams = isOrdered ? share.streams.filter { isReadable($0.partition) } : share.streams
         guard !streams.isEmpty else { return false }
         let readAt = ContinuousClock.now
-        states[share.index].isReaderBlocked = true
-        defer { states[share.index].isReaderBlocked = false }
+        states[share.index].reading = Set(streams.map(\.partition))
+        defer { readEnded(share) }
         // COUNT holds for each stream, so a read can bring more than there is room for when several are busy; the rest
         // waits here, its claims renewed, and the next read waits for it.
-        let read = try await share.reader.send(
-            .xreadgroup(
-                group.rawValue, name.rawValue, streams.map(\.key),
-                count: max(1, min(room * 2 / streams.count, states[share.index].mostEntries)),
-                block: options.block))
+        let command = RedisCommand.xreadgroup(
+            group.rawValue, name.rawValue, streams.map(\.key),
+            count: max(1, min(room * 2 / streams.count, states[share.index].mostEntries)),
+            block: options.block)
+        let read: [(key: String, entries: [StreamEntry])]
+        var stolen: [String: [StreamEntry]] = [:]
+        if isOrdered {
+            (read, stolen) = try await readInOrder(command, streams, on: share)
+        } else {
+            read = try await share.reader.send(command)
+        }
         for (key, entries) in read {
             guard let stream = streams.first(where: { $0.key == key }) else { continue }
-            take(entries, of: stream, readAt: readAt)
+            let more = stolen.removeValue(forKey: key) ?? []
+            take(
+                more.isEmpty ? entries : (more + entries).sorted { $0.id < $1.id }, of: stream, readAt: readAt
+            )
+        }
+        for (key, entries) in stolen {
+            if let stream = streams.first(where: { $0.key == key }) {
+                take(entries, of: stream, readAt: readAt)
+            }
         }
         return true
+    }
+
+    private func readEnded(_ share: Share) {
+        states[share.index].reading = []
+        if isOrdered, share.partitions.contains(where: { tenures[$0].phase == .leaving }) {
+            ownershipAlarm.ring()
+        }
     }
 
     /// After a reply that was larger than the client takes; false when a single entry is.
@@ -139,6 +160,6 @@ extension Consumer {
     /// may forbid it; then the read ends by itself after `block`.
     func wakeReader(of share: Share) async {
         share.alarm.ring()
-        if states[share.index].isReaderBlocked { await broker.client.unblock(share.reader) }
+        if !states[share.index].reading.isEmpty { await broker.client.unblock(share.reader) }
     }
 }

@@ -33,7 +33,8 @@ actor Consumer {
         var nextPromotion = ContinuousClock.now
         /// The most entries of a stream that are asked for at a time: fewer after a reply that was too large.
         var mostEntries = 1024
-        var isReaderBlocked = false
+        /// The partitions of the read that is under way.
+        var reading: Set<Int> = []
         /// The keys whose parked entries are wanted again.
         var fetches: [KeyLane] = []
     }
@@ -204,7 +205,9 @@ actor Consumer {
         guard held.remove(entry) else { return }
         let partition = entry.stream.partition
         heldCounts[partition] -= 1
-        if isOrdered, heldCounts[partition] == 0, tenures[partition].phase != .live { ownershipAlarm.ring() }
+        if isOrdered, heldCounts[partition] == 0, tenures[partition].phase == .leaving {
+            ownershipAlarm.ring()
+        }
         if isFinished {
             for share in shares {
                 share.upkeepAlarm.ring()

@@ -42,6 +42,10 @@ extension Consumer {
         guard !isDraining else { return }
         let plan = Balance.plan(for: name, among: members, partitions: topic.partitions)
         for partition in plan.give { leave(partition) }
+        for share in shares where !plan.give.allSatisfy({ !share.partitions.contains($0) }) {
+            // It waits for new events of what is no longer to be read.
+            await wakeReader(of: share)
+        }
         await giveBackWhatIsIdle()
         await withDiscardingTaskGroup { tasks in
             for share in shares {
@@ -131,7 +135,8 @@ extension Consumer {
 
     /// Whether new entries of the partition are read.
     func isReadable(_ partition: Int) -> Bool {
-        tenures[partition].phase == .live && !schedule.isCongested(partition)
+        tenures[partition].phase == .live && tenures[partition].keptUntil > .now
+            && !schedule.isCongested(partition)
     }
 
     /// Whether an entry may start: its partition is surely ours. Otherwise it is not held any more.
@@ -166,7 +171,9 @@ extension Consumer {
 
     private func giveBackWhatIsIdle() async {
         for partition in tenures.indices
-        where tenures[partition].phase == .leaving && heldCounts[partition] == 0 {
+        where tenures[partition].phase == .leaving && heldCounts[partition] == 0
+            && !states[share(of: partition).index].reading.contains(partition)
+        {
             let epoch = tenures[partition].epoch
             // No more renewals from here on; should this fail, the lease expires by itself.
             tenures[partition].phase = .absent

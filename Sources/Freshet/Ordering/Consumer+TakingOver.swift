@@ -97,6 +97,55 @@ extension Consumer {
         return parts[3].streamID.flatMap(\.successor)
     }
 
+    // MARK: - Stolen entries
+
+    /// Reads, and looks whether an earlier owner has got entries of these streams meanwhile: a process that was frozen
+    /// while it waited for new events is given some by the server, long after it has lost the partition. They are taken back,
+    /// and belong before what comes after them.
+    func readInOrder(
+        _ command: RedisCommand<[(key: String, entries: [StreamEntry])]>, _ streams: [ReadStream],
+        on share: Share
+    ) async throws(RedisError) -> (
+        read: [(key: String, entries: [StreamEntry])], stolen: [String: [StreamEntry]]
+    ) {
+        let looks = streams.map { RedisCommand<PendingSummary>.xpending($0.key, group.rawValue) }
+        var pipeline = RedisPipeline()
+        pipeline.append(command)
+        for look in looks { pipeline.append(look) }
+        var replies = try await share.reader.send(pipeline, block: options.block).makeIterator()
+        guard let first = replies.next() else { return ([], [:]) }
+        let read = try command.answer(from: first)
+        var stolen: [String: [StreamEntry]] = [:]
+        for (stream, look) in zip(streams, looks) {
+            guard let reply = replies.next() else { break }
+            for holder in try look.answer(from: reply).consumers.keys where holder != name.rawValue {
+                stolen[stream.key, default: []] += try await takeBack(stream, from: holder)
+            }
+        }
+        return (read, stolen)
+    }
+
+    private func takeBack(_ stream: ReadStream, from holder: String) async throws(RedisError) -> [StreamEntry]
+    {
+        let epoch = tenures[stream.partition].epoch
+        let reply = try await LeaseScripts.takeBack.run(
+            on: broker.client, keys: [stream.key, broker.keys(topic.name, stream.partition).lease(group)],
+            arguments: [group.rawValue, name.rawValue, epoch, holder])
+        guard let parts = reply.array.map(Array.init), parts.count == 2,
+            let entries = parts[0].list({ StreamEntry($0) }),
+            let gone = parts[1].array?.compactMap(\.streamID)
+        else {
+            lose(stream.partition)
+            return []
+        }
+        report(deleted: gone)
+        counters.add(.reclaimed, entries.count)
+        logger.notice(
+            "took back events that an earlier owner of the partition was given",
+            metadata: ["partition": "\(stream.partition)", "count": "\(entries.count)"])
+        return entries
+    }
+
     // MARK: - Parked entries
 
     /// The next entries of a key are wanted that were parked.

@@ -1,0 +1,298 @@
+import Freshet
+import FreshetTesting
+import Hiredis
+import ServiceLifecycle
+import Synchronization
+import Testing
+
+/// `.perKey` on real servers.
+@Suite struct OrderingTests {
+    private struct Hiccup: Error {}
+
+    private func ordered(_ lease: Duration = .seconds(2), concurrency: Int = 32) -> SubscriptionOptions {
+        var options = options(concurrency: concurrency, lease: lease, attempts: 8)
+        options.ordering = .perKey
+        options.retry.ceiling = .milliseconds(40)
+        options.breaker.failures = 0
+        return options
+    }
+
+    /// Events numbered within their key, the keys in turn.
+    private func publish(_ count: Int, keys: Int, to topic: Topic, on broker: Broker, from first: Int = 0)
+        async throws
+    {
+        let publisher = Publisher(to: topic, on: broker)
+        for start in stride(from: first * keys, to: (first + count) * keys, by: 500) {
+            let events = try (start..<min(start + 500, (first + count) * keys)).map { number in
+                let key = "k\(number % keys)"
+                return try Event(
+                    Placed(orderId: "\(number / keys)"), source: "till", id: "\(key)-\(number / keys)",
+                    key: key)
+            }
+            for result in try await publisher.publish(events) { _ = try result.get() }
+        }
+    }
+
+    private func subscription(
+        _ topic: Topic, _ broker: Broker, _ history: History, _ options: SubscriptionOptions,
+        _ work: @escaping @Sendable (Placed, Delivery) async throws -> Void = { _, _ in }
+    ) -> Subscription {
+        Subscription(to: topic, group: "a", on: broker, options: options) {
+            On(Placed.self) { order, delivery in
+                let key = delivery.event.partitionKey ?? ""
+                history.begin(key, Int(order.orderId) ?? -1)
+                defer { history.end(key) }
+                try await work(order, delivery)
+                history.done(key, Int(order.orderId) ?? -1)
+            }
+        }
+    }
+
+    @Test func `a key's events run one at a time and in order, whatever fails, on several consumers`()
+        async throws
+    {
+        try await Rig.with { rig in
+            let topic = Topic("orders", partitions: 4)
+            let history = History()
+            let subscriptions = (0..<3).map { _ in
+                subscription(topic, rig.broker, history, ordered()) { _, _ in
+                    if Int.random(in: 0..<4) == 0 { try await Task.sleep(for: .milliseconds(1)) }
+                    if Int.random(in: 0..<10) == 0 { throw Hiccup() }
+                }
+            }
+            try await running(subscriptions[0], subscriptions[1], subscriptions[2]) {
+                try await eventually("each owns a partition") {
+                    let owners = try await rig.owners(of: topic, "a")
+                    return !owners.contains("") && Set(owners).count == 3
+                }
+                try await publish(60, keys: 40, to: topic, on: rig.broker)
+                try await eventually("all are handled", within: .seconds(60)) { history.count == 2400 }
+                try await eventually("and settled") { try await rig.isSettled(topic, "a") }
+            }
+            #expect(history.overlaps == 0)
+            #expect(history.disorder == [])
+            #expect(history.mostAtOnce > 1, "keys run side by side")
+            #expect(
+                subscriptions.filter { $0.counters[.acknowledged] > 0 }.count > 1, "partitions are shared out"
+            )
+        }
+    }
+
+    @Test func `a slow key holds up no other, however many of its events wait`() async throws {
+        try await Rig.with { rig in
+            let (history, gate) = (History(), Gate())
+            let subscription = subscription(.orders, rig.broker, history, ordered(concurrency: 16)) {
+                _, delivery in
+                if delivery.event.partitionKey == "slow" { await gate.wait() }
+            }
+            let publisher = Publisher(to: .orders, on: rig.broker)
+            let slow = try (0..<500).map {
+                try Event(Placed(orderId: "\($0)"), source: "till", id: "slow-\($0)", key: "slow")
+            }
+            for result in try await publisher.publish(slow) { _ = try result.get() }
+            try await running(subscription) {
+                try await publish(20, keys: 10, to: .orders, on: rig.broker)
+                try await eventually("all others are handled") { history.count == 200 }
+                gate.open()
+                try await eventually("and then the slow key's") { history.count == 700 }
+                try await eventually("and settled") { try await rig.isSettled(.orders, "a") }
+            }
+            #expect(history.overlaps == 0 && history.disorder == [])
+        }
+    }
+
+    @Test func `a key whose event failed waits for the retry, the others go on`() async throws {
+        try await Rig.with { rig in
+            let (history, gate) = (History(), Gate())
+            var options = ordered()
+            options.retry.on(Hiccup.self) { _ in .retryAfter(.milliseconds(300)) }
+            let subscription = subscription(.orders, rig.broker, history, options) { order, delivery in
+                if delivery.event.partitionKey == "k0", order.orderId == "3", !gate.isOpen { throw Hiccup() }
+            }
+            try await running(subscription) {
+                try await publish(30, keys: 3, to: .orders, on: rig.broker)
+                try await eventually("the other keys are handled") { history.count == 63 }
+                try await Task.sleep(for: .milliseconds(500))
+                #expect(history.count == 63, "its later events wait")
+                gate.open()
+                try await eventually("all") { history.count == 90 }
+            }
+            #expect(history.overlaps == 0 && history.disorder == [])
+        }
+    }
+
+    @Test func `a consumer that stands by takes over from one that died, from where it was`() async throws {
+        try await Rig.with { rig in
+            let history = History()
+            let lease = Duration.seconds(1)
+            // The first one dies with handlers running, retries put off and events parked.
+            let doomed = subscription(.orders, rig.broker, history, ordered(lease)) { order, delivery in
+                if delivery.event.partitionKey == "k0", order.orderId == "2" {
+                    throw Respond(.retryAfter(.seconds(1)), because: "x")
+                }
+                if order.orderId == "5" { try await Task.sleep(for: .seconds(3600)) }
+            }
+            let dying = Task { try await doomed.run() }
+            try await publish(20, keys: 4, to: .orders, on: rig.broker)
+            try await eventually("it is stuck") { history.count == 2 + 3 * 5 }
+            let heir = subscription(.orders, rig.broker, history, ordered(lease))
+            try await running(heir) {
+                try await publish(5, keys: 4, to: .orders, on: rig.broker, from: 20)
+                try await Task.sleep(for: .milliseconds(300))
+                #expect(heir.counters[.acknowledged] == 0, "it stands by")
+                dying.cancel()
+                _ = await dying.result
+                let died = ContinuousClock.now
+                history.forgetRunning()
+                try await eventually("the heir begins") { heir.counters[.acknowledged] > 0 }
+                #expect(ContinuousClock.now - died < lease * 2)
+                try await eventually("all are handled") { history.count == 100 }
+                try await eventually("and settled") { try await rig.isSettled(.orders, "a") }
+            }
+            #expect(history.overlaps == 0 && history.disorder == [])
+        }
+    }
+
+    @Test func `at shutdown a partition goes on at once, with what was held and not begun`() async throws {
+        try await Rig.with { rig in
+            let (history, gate) = (History(), Gate())
+            // So long that only a hand-over in good order is in time.
+            let first = subscription(.orders, rig.broker, history, ordered(.seconds(6), concurrency: 8)) {
+                _, _ in
+                await gate.wait()
+            }
+            let group = ServiceGroup(configuration: .init(services: [.init(service: first)], logger: quiet))
+            try await withThrowingTaskGroup(of: Void.self) { tasks in
+                tasks.addTask { try await group.run() }
+                try await publish(10, keys: 4, to: .orders, on: rig.broker)
+                try await eventually("four run") { history.running == 4 }
+                await group.triggerGracefulShutdown()
+                gate.open()
+                try await tasks.waitForAll()
+            }
+            #expect((4..<40).contains(first.counters[.acknowledged]))
+            let second = subscription(.orders, rig.broker, history, ordered(.seconds(6)))
+            try await running(second) {
+                try await eventually("the rest", within: .seconds(3)) { history.count == 40 }
+                try await eventually("settled") { try await rig.isSettled(.orders, "a") }
+            }
+            #expect(history.overlaps == 0 && history.disorder == [])
+            let pending = try await rig.client.send(.xpending(rig.keys.events, "a"))
+            #expect(pending.count == 0)
+        }
+    }
+
+    @Test func `an owner that lost its partition without knowing settles nothing`() async throws {
+        try await Rig.with { rig in
+            let (history, gate) = (History(), Gate())
+            let subscription = subscription(.orders, rig.broker, history, ordered(.seconds(60))) { _, _ in
+                await gate.wait()
+                throw Respond(.deadLetter, because: "a stale owner says so")
+            }
+            try await running(subscription) {
+                try await publish(1, keys: 3, to: .orders, on: rig.broker)
+                try await eventually("three run") { history.running == 3 }
+                // Another owner, as after a failover that lost the lease.
+                try await rig.client.send(
+                    RedisCommand("HSET", rig.keys.lease("a"), "owner", "other", "epoch", "9999999999999"))
+                gate.open()
+                try await eventually("all three are refused") { subscription.counters[.fenced] == 3 }
+            }
+            #expect(try await rig.length(rig.keys.dead("a")) == 0)
+            #expect(try await rig.pending("a") == 3)
+        }
+    }
+
+    @Test func `consumers with another ordering than their group's are refused`() async throws {
+        try await Rig.with { rig in
+            let history = History()
+            try await running(subscription(.orders, rig.broker, history, ordered())) {
+                try await publish(1, keys: 1, to: .orders, on: rig.broker)
+                try await eventually("handled") { history.count == 1 }
+            }
+            let error = await #expect(throws: FreshetError.self) {
+                try await subscription(.orders, rig.broker, history, options()).run()
+            }
+            #expect(error?.message.contains("the group 'a' has the ordering 'perKey'") == true)
+        }
+    }
+
+    @Test func `consumers come and go on a cluster, and each key keeps its order`() async throws {
+        try await withRedisCluster { nodes in
+            let client = RedisClient(try RedisConfiguration(url: nodes.url))
+            defer { client.close() }
+            let broker = Broker(client, namespace: "test")
+            let topic = Topic("orders", partitions: 5)
+            let history = History()
+            func make() -> Subscription {
+                subscription(topic, broker, history, ordered()) { _, _ in
+                    if Int.random(in: 0..<20) == 0 { throw Hiccup() }
+                }
+            }
+            try await running(make()) {
+                try await publish(10, keys: 20, to: topic, on: broker)
+                try await running(make()) {
+                    try await publish(10, keys: 20, to: topic, on: broker, from: 10)
+                    try await eventually("both work") { history.count >= 300 }
+                }
+                try await publish(10, keys: 20, to: topic, on: broker, from: 20)
+                try await eventually("all are handled", within: .seconds(60)) { history.count == 600 }
+            }
+            #expect(history.overlaps == 0 && history.disorder == [])
+        }
+    }
+}
+
+/// What the handlers of each key did, and when.
+final class History: Sendable {
+    private struct State {
+        var running: [String: Int] = [:]
+        var done: [String: [Int]] = [:]
+        var overlaps = 0
+        var mostAtOnce = 0
+    }
+    private let state = Mutex(State())
+
+    func begin(_ key: String, _ number: Int) {
+        state.withLock { state in
+            if state.running[key] != nil { state.overlaps += 1 }
+            state.running[key] = number
+            state.mostAtOnce = max(state.mostAtOnce, state.running.count)
+        }
+    }
+    func end(_ key: String) { state.withLock { $0.running[key] = nil } }
+    func done(_ key: String, _ number: Int) { state.withLock { $0.done[key, default: []].append(number) } }
+    func forgetRunning() { state.withLock { $0.running = [:] } }
+
+    var running: Int { state.withLock { $0.running.count } }
+    var overlaps: Int { state.withLock { $0.overlaps } }
+    var mostAtOnce: Int { state.withLock { $0.mostAtOnce } }
+    /// How many different events are done.
+    var count: Int { state.withLock { $0.done.values.reduce(0) { $0 + Set($1).count } } }
+    /// The keys whose events did not happen in order, each counted where it was done first.
+    var disorder: [String] {
+        state.withLock { state in
+            state.done.compactMap { key, numbers in
+                var seen: Set<Int> = []
+                let first = numbers.filter { seen.insert($0).inserted }
+                return first == first.sorted() ? nil : "\(key): \(first)"
+            }
+        }
+    }
+}
+
+extension Rig {
+    /// Who owns each partition; "" where nobody does.
+    func owners(of topic: Topic, _ group: GroupName) async throws -> [String] {
+        var owners: [String] = []
+        for partition in 0..<topic.partitions {
+            let key = broker.keys(topic.name, partition).lease(group)
+            owners.append(try await client.send(RedisCommand("HGET", key, "owner")).string ?? "")
+        }
+        return owners
+    }
+
+    func isSettled(_ topic: Topic, _ group: GroupName) async throws -> Bool {
+        try await broker.groupReports(topic: topic.name, group: group).allSatisfy(\.isSettled)
+    }
+}

@@ -1,0 +1,240 @@
+import FreshetTesting
+import Hiredis
+import Testing
+
+@testable import Freshet
+
+/// A schedule that can stand in an expectation.
+private final class Scheduled {
+    private var schedule: Schedule
+    init(_ ordering: Ordering) { schedule = Schedule(ordering) }
+    func add(_ entry: HeldEntry) -> Bool { schedule.add(entry) }
+    func next() -> HeldEntry? { schedule.next() }
+    func finished(_ entry: HeldEntry, _ ending: Schedule.Ending) -> (parked: [HeldEntry], fetch: KeyLane?) {
+        schedule.finished(entry, ending)
+    }
+    func unblock(partition: Int, key: String, position: StreamID) -> KeyLane? {
+        schedule.unblock(partition: partition, key: key, position: position)
+    }
+    func block(partition: Int, key: String, position: StreamID) {
+        schedule.block(partition: partition, key: key, position: position)
+    }
+    func fetch(_ lane: KeyLane) -> [KeyLane.Parked] { schedule.fetch(lane) }
+    func fetched(_ entries: [HeldEntry], of count: Int, in lane: KeyLane) -> KeyLane? {
+        schedule.fetched(entries, of: count, in: lane)
+    }
+    func drop(_ partition: Int) -> [HeldEntry] { schedule.drop(partition) }
+}
+
+/// Who starts when, without a server.
+@Suite struct ScheduleTests {
+    private let log = ReadStream(key: "log", partition: 0, isRedelivery: false)
+    private let redelivery = ReadStream(key: "redelivery", partition: 0, isRedelivery: true)
+
+    private func entry(_ number: Int, _ key: String?, of original: Int? = nil) -> HeldEntry {
+        var content = DecodedFields.unreadable
+        content.event.partitionKey = key
+        content.originalID = original.map { StreamID(milliseconds: UInt64($0), sequence: 0) }
+        return HeldEntry(
+            content, at: StreamID(milliseconds: UInt64(number), sequence: 0),
+            of: original == nil ? log : redelivery, claimedUntil: .now)
+    }
+
+    private func number(_ entry: HeldEntry?) -> UInt64? { entry?.id.milliseconds }
+
+    @Test func `without an order all start as they came`() throws {
+        let schedule = Scheduled(.any)
+        for number in 1...3 { #expect(schedule.add(entry(number, "k"))) }
+        #expect((1...4).map { _ in number(schedule.next()) } == [1, 2, 3, nil])
+    }
+
+    @Test func `of a key one runs at a time, other keys beside it`() throws {
+        let schedule = Scheduled(.perKey)
+        for (number, key) in [(1, "a"), (2, "a"), (3, "b"), (4, nil), (5, nil)] {
+            #expect(schedule.add(entry(number, key)))
+        }
+        let first = try #require(schedule.next())
+        #expect(first.id.milliseconds == 1)
+        #expect((1...4).map { _ in number(schedule.next()) } == [3, 4, 5, nil])
+        #expect(schedule.finished(first, .over).fetch == nil)
+        #expect(number(schedule.next()) == 2)
+    }
+
+    @Test func `a key that waits for its retry holds back its own events alone`() throws {
+        let schedule = Scheduled(.perKey)
+        for (number, key) in [(1, "a"), (2, "a"), (3, "a"), (4, "b")] {
+            #expect(schedule.add(entry(number, key)))
+        }
+        let first = try #require(schedule.next())
+        let parked = schedule.finished(first, .comesBack).parked
+        #expect(Set(parked.map(\.id.milliseconds)) == [2, 3])
+        #expect(number(schedule.next()) == 4)
+        #expect(!schedule.add(entry(5, "a")), "what comes for the key is parked")
+        #expect(schedule.next() == nil)
+        // A replay of an earlier event of the key waits as well.
+        #expect(!schedule.add(entry(100, "a", of: 0)))
+        let retry = entry(101, "a", of: 1)
+        #expect(schedule.add(retry))
+        #expect(schedule.next() === retry)
+        let lane = try #require(schedule.finished(retry, .over).fetch)
+        let wanted = schedule.fetch(lane)
+        #expect(wanted.map(\.id.milliseconds) == [2, 3, 5, 100])
+        #expect(!schedule.add(entry(6, "a")), "behind what is being fetched")
+        let fetched = [entry(2, "a"), entry(3, "a"), entry(5, "a"), entry(100, "a", of: 0)]
+        #expect(schedule.fetched(fetched, of: 4, in: lane) == nil)
+        for expected: UInt64 in [2, 3, 5, 100] {
+            let next = try #require(schedule.next())
+            #expect(next.id.milliseconds == expected)
+            #expect(schedule.next() == nil)
+            let fetch = schedule.finished(next, .over).fetch
+            #expect((fetch == nil) == (expected != 100))
+        }
+    }
+
+    @Test func `a slow key keeps a few events in hand and parks the rest, in order`() throws {
+        let schedule = Scheduled(.perKey)
+        let inHand = Schedule.waitingPerKey + 1
+        for number in 1...30 { #expect(schedule.add(entry(number, "a")) == (number <= inHand)) }
+        var order: [UInt64] = []
+        var lane: KeyLane?
+        while order.count < 30 {
+            if let next = schedule.next() {
+                order.append(next.id.milliseconds)
+                lane = schedule.finished(next, .over).fetch
+            } else {
+                let wanted = schedule.fetch(try #require(lane))
+                let fetched = wanted.map { entry(Int($0.id.milliseconds), "a") }
+                lane = schedule.fetched(fetched, of: wanted.count, in: try #require(lane))
+            }
+        }
+        #expect(order == Array(1...30))
+    }
+
+    @Test func `a new owner lets keys wait whose retries are on their way`() throws {
+        let schedule = Scheduled(.perKey)
+        schedule.block(partition: 0, key: "a", position: StreamID(milliseconds: 1, sequence: 0))
+        #expect(!schedule.add(entry(2, "a")))
+        #expect(schedule.add(entry(50, "a", of: 1)))
+        #expect(number(schedule.next()) == 50)
+        // The retry of another key was cancelled by an operator.
+        schedule.block(partition: 0, key: "b", position: StreamID(milliseconds: 3, sequence: 0))
+        #expect(!schedule.add(entry(4, "b")))
+        let lane = schedule.unblock(partition: 0, key: "b", position: StreamID(milliseconds: 3, sequence: 0))
+        #expect(lane.map { schedule.fetch($0).map(\.id.milliseconds) } == [4])
+    }
+
+    @Test func `a partition that is dropped leaves nothing behind`() throws {
+        let schedule = Scheduled(.perKey)
+        for (number, key) in [(1, "a"), (2, "a"), (3, "b"), (4, nil)] { _ = schedule.add(entry(number, key)) }
+        let running = try #require(schedule.next())
+        #expect(Set(schedule.drop(0).map(\.id.milliseconds)) == [2, 3, 4])
+        #expect(schedule.next() == nil)
+        // The same key under the next tenure: what ran under the last one changes nothing.
+        #expect(schedule.add(entry(1, "a")) && schedule.add(entry(2, "a")))
+        _ = schedule.finished(running, .over)
+        #expect(number(schedule.next()) == 1)
+        #expect(schedule.next() == nil)
+    }
+
+    @Test func `random histories keep each key in order and lose nothing`() throws {
+        let seed = UInt64.random(in: 0 ... .max)
+        var random = Seeded(seed)
+        for _ in 0..<200 {
+            let schedule = Scheduled(.perKey)
+            let keys = (0..<60).map { _ in ["a", "b", "c"][Int(random.next() % 3)] }
+            var (done, running, back): ([Int], [HeldEntry], [HeldEntry]) = ([], [], [])
+            var lanes: [KeyLane] = []
+            var (next, redelivered) = (0, 1000)
+            while done.count < keys.count {
+                switch random.next() % 5 {
+                case 0 where next < keys.count:
+                    _ = schedule.add(entry(next + 1, keys[next]))
+                    next += 1
+                case 1: if let entry = schedule.next() { running.append(entry) }
+                case 2 where !running.isEmpty:
+                    let entry = running.remove(at: Int(random.next() % UInt64(running.count)))
+                    if random.next() % 4 == 0 {
+                        _ = schedule.finished(entry, .comesBack)
+                        back.append(entry)
+                    } else {
+                        done.append(Int(entry.logPosition.milliseconds))
+                        if let lane = schedule.finished(entry, .over).fetch { lanes.append(lane) }
+                    }
+                case 3 where !back.isEmpty:
+                    let failed = back.remove(at: Int(random.next() % UInt64(back.count)))
+                    redelivered += 1
+                    _ = schedule.add(
+                        entry(
+                            redelivered, failed.content.event.partitionKey,
+                            of: Int(failed.logPosition.milliseconds)))
+                case 4 where !lanes.isEmpty:
+                    let lane = lanes.removeFirst()
+                    let wanted = schedule.fetch(lane)
+                    let found = wanted.map { entry(Int($0.id.milliseconds), lane.key) }
+                    if let more = schedule.fetched(found, of: wanted.count, in: lane) { lanes.append(more) }
+                default: break
+                }
+                let busy = running.compactMap(\.content.event.partitionKey)
+                try #require(Set(busy).count == busy.count, "one of a key at a time, seed \(seed)")
+            }
+            for key in ["a", "b", "c"] {
+                let order = done.filter { keys[$0 - 1] == key }
+                try #require(order == order.sorted(), "seed \(seed)")
+            }
+            try #require(done.sorted() == Array(1...60), "seed \(seed)")
+        }
+    }
+}
+
+@Suite struct BalanceTests {
+    private func members(_ owned: [Set<Int>]) -> [Balance.Member] {
+        owned.enumerated().map { .init(name: ConsumerName(unchecked: "c\($0)"), owned: $1) }
+    }
+
+    @Test func `one consumer takes all, more than partitions stand by`() {
+        let alone = Balance.plan(for: "c0", among: members([[]]), partitions: 3)
+        #expect(Set(alone.take) == [0, 1, 2] && alone.give.isEmpty)
+        let many = members([[0], [1], []])
+        #expect(Balance.plan(for: "c2", among: many, partitions: 2) == .init())
+    }
+
+    @Test func `those who have more than their part give, and only that`() {
+        let all = members([[0, 1, 2, 3], []])
+        #expect(Balance.plan(for: "c0", among: all, partitions: 4) == .init(give: [2, 3]))
+        #expect(Balance.plan(for: "c1", among: all, partitions: 4) == .init())
+        let uneven = members([[0], [1, 2]])
+        #expect(Balance.plan(for: "c0", among: uneven, partitions: 3) == .init(), "who has one more keeps it")
+        #expect(Balance.plan(for: "c1", among: uneven, partitions: 3) == .init())
+    }
+
+    @Test func `random comings and goings end in balance, and no partition without owner`() {
+        let seed = UInt64.random(in: 0 ... .max)
+        var random = Seeded(seed)
+        for _ in 0..<300 {
+            let partitions = Int(random.next() % 16) + 1
+            var owned = (0..<(random.next() % 12 + 1)).map { _ in Set<Int>() }
+            for partition in 0..<partitions {
+                // Some have no owner.
+                let who = Int(random.next() % UInt64(owned.count + 2))
+                if who < owned.count { owned[who].insert(partition) }
+            }
+            var rounds = 0
+            while rounds < 8 {
+                rounds += 1
+                let plans = owned.indices.map {
+                    Balance.plan(
+                        for: ConsumerName(unchecked: "c\($0)"), among: members(owned), partitions: partitions)
+                }
+                for (index, plan) in plans.enumerated() { owned[index].subtract(plan.give) }
+                for (index, plan) in plans.enumerated() {
+                    for partition in plan.take where !owned.contains(where: { $0.contains(partition) }) {
+                        owned[index].insert(partition)
+                    }
+                }
+            }
+            let counts = owned.map(\.count)
+            #expect(counts.reduce(0, +) == partitions, "seed \(seed)")
+            #expect((counts.max() ?? 0) - (counts.min() ?? 0) <= 1, "\(counts), seed \(seed)")
+        }
+    }
+}
