@@ -93,7 +93,7 @@ let package = Package(
             ],
             // Given by path: a resource would need Foundation's Bundle to be found again.
             exclude: ["DemoData"]),
-        executable("Bench", ["Hiredis", "FreshetTesting", arguments, signals]),
+        executable("Bench", ["Freshet", "Hiredis", "FreshetTesting", arguments, signals]),
         executable("TestedOn", ["FreshetTesting", "Hiredis"]),
         // What the client is measured against: the usual C program on plain hiredis.
         .executableTarget(

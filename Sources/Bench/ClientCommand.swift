@@ -32,10 +32,34 @@ struct ClientCommand: AsyncParsableCommand {
         try await untilInterrupted {
             let report = try await withBenchServer { server in
                 try await Comparison(server: server, rounds: rounds, events: events)
-                    .run(work.isEmpty ? Row.allCases : work)
+                    .run(work.isEmpty ? Row.client : work)
             }
             print(try format == .json ? report.json() : report.table)
         }
+    }
+}
+
+/// `bench delivery`
+struct DeliveryCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "delivery",
+        abstract: "Compares a subscription with C that reads and acknowledges the same events.")
+
+    @Option(help: ArgumentHelp("Measurements of each side; the medians count.", valueName: "N"))
+    var rounds = 7
+
+    @Option(
+        help: ArgumentHelp("Events in each measurement, instead of each work's own number.", valueName: "N"))
+    var events: Int?
+
+    @Option(help: "table or json.")
+    var format = Format.table
+
+    func run() async throws {
+        var client = ClientCommand()
+        (client.rounds, client.events, client.work, client.format) = (rounds, events, Row.delivery, format)
+        try client.validate()
+        try await client.run()
     }
 }
 

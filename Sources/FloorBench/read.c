@@ -50,7 +50,7 @@ static size_t payload_bytes(const redisReply *entries) {
     for (size_t i = 0; i < entries->elements; i++) {
         const redisReply *fields = entries->element[i]->element[1];
         for (size_t field = 0; field + 1 < fields->elements; field += 2)
-            sum += (size_t)fields->element[field + 1]->len;
+            if (strcmp(fields->element[field]->str, "data") == 0) sum += (size_t)fields->element[field + 1]->len;
     }
     return sum;
 }

@@ -6,7 +6,7 @@ internal import Hiredis
 struct BenchServer: Sendable {
     let local: LocalRedisServer
     let client: RedisClient
-    static let stream = "bench:events"
+    private static let stream = "bench:events"
     static let group = "bench"
 
     /// The server for clients without TLS.
@@ -23,13 +23,20 @@ struct BenchServer: Sendable {
     /// Removes what the last measurement left and makes what this one needs: nothing to publish, all entries and the
     /// group to read.
     func prepare(_ work: Work, entries: Int) async throws {
-        try await client.send(RedisCommand("DEL", Self.stream), timeout: .seconds(60))
+        try await client.send(RedisCommand("FLUSHALL"), timeout: .seconds(60))
         switch work {
         case .publish, .publishFromTasks: return
-        case .latency: break
+        case .latency, .deliverAtRate: break
         case .readAcknowledge: try await fill(entries)
+        case .readEvents, .deliver: try await WorkTask.publishEvents(entries, on: client)
         }
-        try await client.send(RedisCommand("XGROUP", "CREATE", Self.stream, Self.group, "0", "MKSTREAM"))
+        try await client.send(
+            RedisCommand("XGROUP", "CREATE", Self.stream(of: work), Self.group, "0", "MKSTREAM"))
+    }
+
+    /// The stream that the work is done on.
+    static func stream(of work: Work) -> String {
+        work.usesEvents ? WorkTask.log : stream
     }
 
     private func fill(_ entries: Int) async throws {

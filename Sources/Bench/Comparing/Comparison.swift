@@ -29,6 +29,9 @@ struct Comparison: Sendable {
     }
 
     private func opponents(in row: Row) throws -> (Subject, Subject) {
+        if row == .deliverPerKey {
+            return (try .swift(url: server.url), try .swift(url: server.url, named: "Swift without an order"))
+        }
         guard row.usesTLS else { return (try .swift(url: server.url), try .c(address: server.address)) }
         return (
             try .swift(url: server.tlsURL, named: "Swift with TLS"),

@@ -19,7 +19,7 @@ struct ComparisonReport: Encodable, Sendable {
             cpuRatio = (swift.cpuMicros / c.cpuMicros).rounded(places: 3)
             rateRatio = (swift.eventsPerSecond / c.eventsPerSecond).rounded(places: 3)
             p99Ratio = swift.p99Micros.flatMap { own in c.p99Micros.map { (own / $0).rounded(places: 3) } }
-            against = row.usesTLS ? "swift without TLS" : nil
+            against = row.against
         }
     }
 

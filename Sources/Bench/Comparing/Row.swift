@@ -10,6 +10,10 @@ enum Row: String, CaseIterable, Sendable, ExpressibleByArgument {
     case readAcknowledge16 = "read-ack-16"
     case readAcknowledge256 = "read-ack-256"
     case latency1000 = "latency-1000"
+    case deliverBytes = "deliver-bytes"
+    case deliverJSON = "deliver-json"
+    case deliverPerKey = "deliver-per-key"
+    case deliverAt1000 = "deliver-at-1000"
     case tlsPublish256 = "tls-publish-256"
     case tlsReadAcknowledge256 = "tls-read-ack-256"
 
@@ -24,13 +28,35 @@ enum Row: String, CaseIterable, Sendable, ExpressibleByArgument {
         case .readAcknowledge16: .readAcknowledge(batch: 16)
         case .readAcknowledge256, .tlsReadAcknowledge256: .readAcknowledge(batch: 256)
         case .latency1000: .latency(rate: 1000)
+        case .deliverBytes: .deliver(.bytes)
+        case .deliverJSON: .deliver(.json)
+        case .deliverPerKey: .deliver(.perKey)
+        case .deliverAt1000: .deliverAtRate(1000)
         }
     }
 
-    /// What the other side does: C has no tasks, so 256 in flight are one pipeline of 256 there.
+    /// What the other side does: C has no tasks, so 256 in flight are one pipeline of 256 there, and no subscriptions, so
+    /// that it reads and acknowledges the same events.
     var otherWork: Work {
-        if case .publishFromTasks(let tasks) = work { .publish(batch: tasks) } else { work }
+        switch work {
+        case .publishFromTasks(let tasks): .publish(batch: tasks)
+        case .deliver(.perKey): .deliver(.bytes)
+        case .deliver: .readEvents(batch: 256)
+        case .deliverAtRate(let rate): .latency(rate: rate)
+        default: work
+        }
     }
+
+    /// Whose figures are held against the client's: nil is C's.
+    var against: String? {
+        if usesTLS { return "Swift without TLS" }
+        return self == .deliverPerKey ? "Swift without an order" : nil
+    }
+
+    /// The rows of `bench delivery`.
+    static let delivery: [Row] = [.deliverBytes, .deliverJSON, .deliverPerKey, .deliverAt1000]
+    /// The rows of `bench client`.
+    static let client = allCases.filter { !delivery.contains($0) }
 
     /// Whether the client goes through TLS, and the other side is the client without.
     var usesTLS: Bool { self == .tlsPublish256 || self == .tlsReadAcknowledge256 }
@@ -40,8 +66,8 @@ enum Row: String, CaseIterable, Sendable, ExpressibleByArgument {
         switch work {
         case .publish(1), .readAcknowledge(1): 20_000
         case .publish(16), .readAcknowledge(16): 100_000
-        case .publish, .publishFromTasks, .readAcknowledge: 256_000
-        case .latency: 3_000
+        case .publish, .publishFromTasks, .readAcknowledge, .readEvents, .deliver: 256_000
+        case .latency, .deliverAtRate: 3_000
         }
     }
 }

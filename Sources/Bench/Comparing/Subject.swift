@@ -14,7 +14,8 @@ struct Subject: Sendable {
         Subject(name: name, program: try Self.program("bench")) { work, warmUp, events in
             [
                 "measure", "--url", url, "--work", work.name, "--warm-up", "\(warmUp)",
-                "--events", "\(events)", "--stream", BenchServer.stream, "--group", BenchServer.group,
+                "--events", "\(events)", "--stream", BenchServer.stream(of: work), "--group",
+                BenchServer.group,
             ]
         }
     }
@@ -22,7 +23,7 @@ struct Subject: Sendable {
     /// Plain hiredis, in C.
     static func c(address: String) throws -> Subject {
         Subject(name: "C", program: try Self.program("floor-bench")) { work, warmUp, events in
-            [address, work.name, "\(warmUp)", "\(events)", BenchServer.stream, BenchServer.group]
+            [address, work.name, "\(warmUp)", "\(events)", BenchServer.stream(of: work), BenchServer.group]
         }
     }
 

@@ -8,6 +8,12 @@ enum Work: Sendable, Hashable {
     case publishFromTasks(Int)
     /// XREADGROUP of so many entries, and one XACK of them.
     case readAcknowledge(batch: Int)
+    /// The same of whole events, as Freshet writes them.
+    case readEvents(batch: Int)
+    /// A subscription with room for 256 events.
+    case deliver(DeliveryKind)
+    /// So many events a second, from a publisher to a subscription's handler.
+    case deliverAtRate(Int)
     /// So many events a second, from the XADD to a reader that blocks.
     case latency(rate: Int)
 
@@ -15,7 +21,9 @@ enum Work: Sendable, Hashable {
         switch self {
         case .publish(let batch): "publish-\(batch)"
         case .publishFromTasks(let tasks): "publish-tasks-\(tasks)"
-        case .readAcknowledge(let batch): "read-ack-\(batch)"
+        case .readAcknowledge(let batch), .readEvents(let batch): "read-ack-\(batch)"
+        case .deliver(let kind): kind.rawValue
+        case .deliverAtRate(let rate): "deliver-at-\(rate)"
         case .latency(let rate): "latency-\(rate)"
         }
     }
@@ -23,15 +31,37 @@ enum Work: Sendable, Hashable {
     /// A measurement has a whole multiple of so many events.
     var unit: Int {
         switch self {
-        case .publish(let batch), .readAcknowledge(let batch): batch
+        case .publish(let batch), .readAcknowledge(let batch), .readEvents(let batch): batch
         case .publishFromTasks(let tasks): tasks
-        case .latency: 1
+        case .latency, .deliver, .deliverAtRate: 1
+        }
+    }
+
+    /// Whether it is about whole events, on a topic.
+    var usesEvents: Bool {
+        switch self {
+        case .readEvents, .deliver, .deliverAtRate: true
+        default: false
         }
     }
 }
 
+/// What the handler gets, and in which order.
+enum DeliveryKind: String, Sendable {
+    /// The event's bytes, as they come.
+    case bytes = "deliver-bytes"
+    /// A payload of 256 bytes, decoded from JSON.
+    case json = "deliver-json"
+    /// The event's bytes, one at a time of each of 100,000 keys.
+    case perKey = "deliver-per-key"
+}
+
 extension Work: ExpressibleByArgument {
     init?(argument: String) {
+        if let kind = DeliveryKind(rawValue: argument) {
+            self = .deliver(kind)
+            return
+        }
         guard let dash = argument.lastIndex(of: "-"),
             let number = Int(argument[argument.index(after: dash)...]), (1...1_000_000).contains(number)
         else { return nil }
@@ -39,6 +69,7 @@ extension Work: ExpressibleByArgument {
         case "publish": self = .publish(batch: number)
         case "publish-tasks": self = .publishFromTasks(number)
         case "read-ack": self = .readAcknowledge(batch: number)
+        case "deliver-at": self = .deliverAtRate(number)
         case "latency": self = .latency(rate: number)
         default: return nil
         }

@@ -22,6 +22,15 @@ extension WorkTask {
     }
 
     private func publish(_ count: Int, atRate rate: Int) async throws {
+        try await atRate(rate, count) {
+            var pipeline = RedisPipeline()
+            appendEvent(stamped(at: MonotonicClock.nanoseconds()), to: &pipeline)
+            try await client.send(pipeline)[0].get()
+        }
+    }
+
+    /// Does something so many times a second.
+    func atRate(_ rate: Int, _ count: Int, _ body: () async throws -> Void) async throws {
         let pause = Duration.seconds(1) / rate
         var due = ContinuousClock.now
         // The loop's own timer, as a consumer's pauses: Task.sleep would be Dispatch's, with threads of its own.
@@ -29,9 +38,7 @@ extension WorkTask {
         for _ in 0..<count {
             let left = due - ContinuousClock.now
             if left > .zero { await alarm.wait(for: left) }
-            var pipeline = RedisPipeline()
-            appendEvent(stamped(at: MonotonicClock.nanoseconds()), to: &pipeline)
-            try await client.send(pipeline)[0].get()
+            try await body()
             due += pause
         }
     }
@@ -53,7 +60,7 @@ extension WorkTask {
     }
 
     /// The payload, its first bytes replaced by the time in decimal.
-    private func stamped(at time: UInt64) -> [UInt8] {
+    func stamped(at time: UInt64) -> [UInt8] {
         var payload = payload
         var rest = time
         for position in (0..<Self.digits).reversed() {
@@ -69,8 +76,12 @@ extension WorkTask {
         }
     }
 
+    static func stamp(of payload: [UInt8]) -> UInt64 {
+        payload.prefix(digits).reduce(0) { $0 * 10 + UInt64($1 - UInt8(ascii: "0")) }
+    }
+
     /// The nearest rank: the smallest value that is not below so many thousandths of the values.
-    private static func percentile(_ thousandths: Int, of sorted: [Double]) -> Double {
+    static func percentile(_ thousandths: Int, of sorted: [Double]) -> Double {
         sorted[(thousandths * sorted.count + 999) / 1000 - 1]
     }
 }

@@ -15,7 +15,9 @@ struct WorkTask: Sendable {
         switch work {
         case .publish(let batch): try await measured { try await publish($0, inBatchesOf: batch) }
         case .publishFromTasks(let tasks): try await measured { try await publish($0, fromTasks: tasks) }
-        case .readAcknowledge(let batch):
+        case .deliver(let kind): try await deliver(kind)
+        case .deliverAtRate(let rate): try await measureDelivery(rate: rate)
+        case .readAcknowledge(let batch), .readEvents(let batch):
             try await measured { try await readAndAcknowledge($0, inBatchesOf: batch) }
         case .latency(let rate): try await measureLatency(rate: rate)
         }

@@ -82,11 +82,11 @@ extension Consumer {
 
     /// What a lane runs next; nil when it must wait.
     private func nextWork() -> Lanes.Work? {
-        if isDraining || Task.isCancelled { return nil }
+        if isDraining { return nil }
         var permission = breaker.isClosed ? .anything : breaker.permission(at: .now)
         while permission != .nothing, let entry = schedule.next() {
             if isOrdered, !mayStart(entry) { continue }
-            guard let handler = handlers[entry.content.event.type] else { continue }
+            guard let handler = entry.handler else { continue }
             if permission == .probe {
                 entry.isProbe = true
                 breaker.probeStarted()
@@ -127,7 +127,7 @@ extension Consumer {
     }
 
     private func run(_ entry: HeldEntry) async {
-        guard let handler = handlers[entry.content.event.type] else { return }
+        guard let handler = entry.handler else { return }
         var failedAttempts = entry.content.failedAttempts
         while true {
             do {

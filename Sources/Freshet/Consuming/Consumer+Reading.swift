@@ -136,7 +136,13 @@ extension Consumer {
             finish(held, settlement)
         }
         do throws(FreshetError) {
-            let content = try DecodedFields(entry.fields, entry: entry.id, trusted: stream.isRedelivery)
+            let content = try DecodedFields(
+                entry.fields, entry: entry.id, trusted: stream.isRedelivery, texts: &texts)
+            if content.isCancelled {
+                goOn(without: content, stream.partition)
+                end(content, .acknowledged)
+                return nil
+            }
             guard let handler = handlers[content.event.type] else {
                 counters.add(.ignored)
                 end(content, .acknowledged)
@@ -148,7 +154,8 @@ extension Consumer {
                     "schemaversion \(content.event.schemaVersion) is newer than \(handler.newestVersion), the newest known"
                 )
             }
-            return HeldEntry(content, at: entry.id, of: stream, claimedUntil: claimedUntil)
+            return HeldEntry(
+                content, for: handler, at: entry.id, of: stream, claimedUntil: claimedUntil)
         } catch {
             logger.warning("invalid event", metadata: ["entry": "\(entry.id)", "reason": "\(error)"])
             end(.unreadable, .invalid(reason: error.message))

@@ -69,6 +69,7 @@ actor Consumer {
     var schedule: Schedule
     var lanes = Lanes()
     var breaker: CircuitBreaker
+    var texts = KnownTexts()
     /// By partition; none with `.any`.
     var tenures: [Tenure]
     nonisolated let ownershipAlarm: LoopAlarm

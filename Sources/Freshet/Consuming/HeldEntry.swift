@@ -18,6 +18,8 @@ final class HeldEntry {
     let stream: ReadStream
     let id: StreamID
     let content: DecodedFields
+    /// Nil for one that no handler is to see.
+    let handler: Handler?
     /// Until then nobody else can have claimed it: counted from before the read or renewal was sent.
     var claimedUntil: ContinuousClock.Instant
     /// The key that it is ordered by; nil when its order does not matter.
@@ -28,9 +30,10 @@ final class HeldEntry {
     var isProbe = false
 
     init(
-        _ content: DecodedFields, at id: StreamID, of stream: ReadStream,
+        _ content: DecodedFields, for handler: Handler? = nil, at id: StreamID, of stream: ReadStream,
         claimedUntil: ContinuousClock.Instant
     ) {
+        self.handler = handler
         self.stream = stream
         self.id = id
         self.content = content

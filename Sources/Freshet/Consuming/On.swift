@@ -80,17 +80,28 @@ public enum HandlerBuilder {
     public static func buildArray(_ handlers: [[On]]) -> [On] { handlers.flatMap { $0 } }
 }
 
+/// A handler as entries refer to it.
+final class Handler: Sendable {
+    let type: EventType
+    let newestVersion: Int
+    let call: On.Call
+
+    init(_ on: On) {
+        (type, newestVersion, call) = (on.type, on.newestVersion, on.call)
+    }
+}
+
 /// A subscription's handlers by event type.
 struct HandlerTable: Sendable {
-    private let handlers: [EventType: On]
+    private let handlers: [EventType: Handler]
 
     init(_ list: [On]) {
-        handlers = Dictionary(list.map { ($0.type, $0) }) { first, _ in
+        handlers = Dictionary(list.map { ($0.type, Handler($0)) }) { first, _ in
             preconditionFailure("two handlers for '\(first.type)' in one subscription")
         }
     }
 
-    subscript(type: EventType) -> On? { handlers[type] }
+    subscript(type: EventType) -> Handler? { handlers[type] }
 
     /// The most events that one handler takes at a time.
     var largestBatch: Int {

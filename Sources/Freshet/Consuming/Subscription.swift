@@ -58,7 +58,12 @@ public struct Subscription: Service {
     public func run() async throws {
         try await withTaskExecutorPreference(core.loop) {
             try await withGracefulShutdownHandler {
-                try await core.run()
+                try await withTaskCancellationHandler {
+                    try await core.run()
+                } onCancel: {
+                    // At once: a handler that ends because of it must not be followed by the next of its key.
+                    core.beginDraining()
+                }
             } onGracefulShutdown: {
                 core.beginDraining()
             }

@@ -55,6 +55,8 @@ struct DecodedFields {
     var originalID: StreamID?
     var failedAttempts = 0
     var replayID: String?
+    /// Not an event: an operator has cancelled the retry that stood here.
+    var isCancelled = false
 
     /// What stands for an entry of which nothing can be read.
     static let unreadable = DecodedFields()
@@ -62,69 +64,87 @@ struct DecodedFields {
     private init() {
         event = Event(
             id: "", source: "", type: EventType(unchecked: ""), time: Timestamp(milliseconds: 0), data: "")
+        event.correlationID = nil
     }
 
     /// - Parameters:
-    ///   - fields: names and values in turn, in any order; unknown names are passed over.
+    ///   - fields: names and values in turn, in any order; unknown names are passed over, and of equal names the last counts.
     ///   - trusted: whether delivery's own names count, which they do on a stream that only delivery writes.
-    init(_ fields: RedisReplies, entry: StreamID, trusted: Bool) throws(FreshetError) {
+    ///   - texts: values that were read before.
+    init(_ fields: RedisReplies, entry: StreamID, trusted: Bool, texts: inout KnownTexts) throws(FreshetError)
+    {
         guard fields.count <= 2 * Field.most else {
             throw FreshetError(.invalidEvent, "an entry of more than \(Field.most) fields")
         }
-        var event = Event(
-            id: "", source: "", type: EventType(unchecked: ""), time: Timestamp(milliseconds: 0), data: "")
-        event.correlationID = nil
-        var (specVersion, version, time, data) = (String?.none, "1", String?.none, RedisBytes?.none)
-        var iterator = fields.makeIterator()
-        while let name = iterator.next()?.bytes, let value = iterator.next()?.bytes {
-            func text() throws(FreshetError) -> String {
-                guard let text = value.validString else {
-                    throw FreshetError(.invalidEvent, "the field '\(name.string)' is not UTF-8")
-                }
-                return text
+        // Filled in place: a copy of an event is a dozen reference counts.
+        self.init()
+        var (specVersion, version, time, data) = (String?.none, String?.none, Timestamp?.none, Int?.none)
+        var problem: String?
+        unsafe fields.forEachField { name, value, index in
+            func text() -> String? {
+                if let text = unsafe String(utf8: value) { return text }
+                problem =
+                    problem ?? "the field '\(unsafe String(decoding: name, as: UTF8.self))' is not UTF-8"
+                return nil
             }
             switch name.count {
-            case 2 where name == "id": event.id = try text()
-            case 4 where name == "type": event.type = EventType(unchecked: try text())
-            case 4 where name == "time": time = try text()
-            case 4 where name == "data": data = value
-            case 6 where name == "source": event.source = try text()
-            case 7 where name == "subject": event.subject = try text()
-            case 11 where name == "specversion": specVersion = try text()
-            case 11 where name == "causationid": event.causationID = try text()
-            case 11 where name == "traceparent": event.traceparent = try text()
-            case 12 where name == "partitionkey": event.partitionKey = try text()
-            case 13 where name == "schemaversion": version = try text()
-            case 13 where name == "correlationid": event.correlationID = try text()
-            case 15 where name == "datacontenttype": event.contentType = try text()
-            case 17 where trusted && name == "freshetoriginalid": originalID = StreamID(try text())
-            case 14 where trusted && name == "freshetattempt": failedAttempts = value.integer ?? 0
-            case 13 where trusted && name == "freshetreplay": replayID = try text()
-            default: continue
+            case 2 where unsafe name.spells("id"): self.event.id = text() ?? ""
+            case 4 where unsafe name.spells("type"):
+                self.event.type = EventType(unchecked: unsafe texts.type.read(value) ?? text() ?? "")
+            case 4 where unsafe name.spells("time"):
+                time = unsafe Timestamp(utf8: value)
+                if time == nil, let text = text() {
+                    problem = problem ?? "time '\(text.prefix(40))' is not RFC 3339"
+                }
+            case 4 where unsafe name.spells("data"): data = index
+            case 6 where unsafe name.spells("source"):
+                self.event.source = unsafe texts.source.read(value) ?? text() ?? ""
+            case 7 where unsafe name.spells("subject"): self.event.subject = text()
+            case 11 where unsafe name.spells("specversion"):
+                specVersion = unsafe texts.specVersion.read(value) ?? text()
+            case 11 where unsafe name.spells("causationid"): self.event.causationID = text()
+            case 11 where unsafe name.spells("traceparent"): self.event.traceparent = text()
+            case 12 where unsafe name.spells("partitionkey"): self.event.partitionKey = text()
+            case 13 where unsafe name.spells("schemaversion"):
+                version = unsafe texts.version.read(value) ?? text()
+            case 13 where unsafe name.spells("correlationid"):
+                // Mostly the event's own id, which comes before it.
+                self.event.correlationID = unsafe self.event.id.isSpelled(by: value) ? self.event.id : text()
+            case 15 where unsafe name.spells("datacontenttype"):
+                self.event.contentType = unsafe texts.contentType.read(value) ?? text() ?? ""
+            case 17 where unsafe trusted && name.spells("freshetoriginalid"):
+                self.originalID = text().flatMap { StreamID($0) }
+            case 14 where unsafe trusted && name.spells("freshetattempt"):
+                self.failedAttempts = text().flatMap { Int($0) } ?? 0
+            case 13 where unsafe trusted && name.spells("freshetreplay"): self.replayID = text()
+            case 16 where unsafe trusted && name.spells("freshetcancelled"): self.isCancelled = true
+            default: break
             }
         }
+        if let problem { throw FreshetError(.invalidEvent, problem) }
         guard let specVersion else { throw FreshetError(.invalidEvent, "no specversion") }
         guard specVersion.hasPrefix("1.") else {
             throw FreshetError(.invalidEvent, "specversion '\(specVersion.prefix(20))' is not 1.0")
         }
-        guard !event.id.isEmpty else { throw FreshetError(.invalidEvent, "no id") }
-        guard !event.source.isEmpty else { throw FreshetError(.invalidEvent, "no source") }
-        guard !event.type.rawValue.isEmpty else { throw FreshetError(.invalidEvent, "no type") }
-        guard let number = Int(version), number >= 1 else {
-            throw FreshetError(
-                .invalidEvent, "schemaversion '\(version.prefix(20))' is not a whole number from 1")
-        }
-        event.schemaVersion = number
-        if let time {
-            guard let moment = Timestamp(time) else {
-                throw FreshetError(.invalidEvent, "time '\(time.prefix(40))' is not RFC 3339")
+        guard !self.event.id.isEmpty else { throw FreshetError(.invalidEvent, "no id") }
+        guard !self.event.source.isEmpty else { throw FreshetError(.invalidEvent, "no source") }
+        guard !self.event.type.rawValue.isEmpty else { throw FreshetError(.invalidEvent, "no type") }
+        if let version, version != "1" {
+            guard let number = Int(version), number >= 1 else {
+                throw FreshetError(
+                    .invalidEvent, "schemaversion '\(version.prefix(20))' is not a whole number from 1")
             }
-            event.time = moment
-        } else {
-            event.time = Timestamp(milliseconds: Int64(clamping: (originalID ?? entry).milliseconds))
+            self.event.schemaVersion = number
         }
-        if let data { event.data = EventData(slice: data) }
-        event.correlationID = event.correlationID ?? event.id
-        self.event = event
+        self.event.time =
+            time ?? Timestamp(milliseconds: Int64(clamping: (self.originalID ?? entry).milliseconds))
+        if let data = data.flatMap({ fields.bytes(at: $0) }) { self.event.data = EventData(slice: data) }
+        self.event.correlationID = self.event.correlationID ?? self.event.id
+    }
+
+    /// As above, for a single entry.
+    init(_ fields: RedisReplies, entry: StreamID, trusted: Bool) throws(FreshetError) {
+        var texts = KnownTexts()
+        try self.init(fields, entry: entry, trusted: trusted, texts: &texts)
     }
 }

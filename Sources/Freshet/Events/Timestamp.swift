@@ -34,7 +34,21 @@ public struct Timestamp: Sendable, Hashable, Comparable, CustomStringConvertible
 
     /// A moment in RFC 3339, with any offset and any number of decimals (cut to milliseconds); nil when it is not.
     public init?(_ text: some StringProtocol) {
-        var scanner = Scanner(text.utf8)
+        var text = String(text)
+        guard let time = text.withUTF8({ unsafe Timestamp(utf8: UnsafeRawBufferPointer($0)) }) else {
+            return nil
+        }
+        self = time
+    }
+
+    /// As `init(_:)`, from bytes.
+    init?(utf8 bytes: UnsafeRawBufferPointer) {
+        var scanner = unsafe Scanner(bytes)
+        guard let time = Self.scan(&scanner) else { return nil }
+        self = time
+    }
+
+    private static func scan(_ scanner: inout Scanner) -> Timestamp? {
         guard let year = scanner.number(digits: 4), scanner.skip("-"), let month = scanner.number(digits: 2),
             scanner.skip("-"), let day = scanner.number(digits: 2), scanner.skip("Tt "),
             let hour = scanner.number(digits: 2), scanner.skip(":"), let minute = scanner.number(digits: 2),
@@ -56,7 +70,8 @@ public struct Timestamp: Sendable, Hashable, Comparable, CustomStringConvertible
         }
         guard scanner.isAtEnd else { return nil }
         let days = Self.days(year: year, month: month, day: day)
-        milliseconds = (((days * 24 + hour) * 60 + minute - offset) * 60 + second) * 1000 + fraction
+        return Timestamp(
+            milliseconds: (((days * 24 + hour) * 60 + minute - offset) * 60 + second) * 1000 + fraction)
     }
 
     // Howard Hinnant's days_from_civil and civil_from_days, https://howardhinnant.github.io/date_algorithms.html
@@ -84,18 +99,21 @@ public struct Timestamp: Sendable, Hashable, Comparable, CustomStringConvertible
         }
     }
 
-    private struct Scanner {
-        private var bytes: [UInt8]
+    @safe private struct Scanner {
+        /// Alive as long as the scanner: it is made and used within one call.
+        private let bytes: UnsafeRawBufferPointer
         private var position = 0
 
-        init(_ bytes: some Sequence<UInt8>) { self.bytes = Array(bytes) }
+        init(_ bytes: UnsafeRawBufferPointer) { unsafe self.bytes = bytes }
 
-        var isAtEnd: Bool { position == bytes.count }
+        var isAtEnd: Bool { unsafe position == bytes.count }
 
         mutating func digit() -> Int64? {
-            guard position < bytes.count, bytes[position] >= 48, bytes[position] <= 57 else { return nil }
-            defer { position += 1 }
-            return Int64(bytes[position] - 48)
+            guard unsafe position < bytes.count else { return nil }
+            let digit = unsafe bytes[position] &- 48
+            guard digit < 10 else { return nil }
+            position += 1
+            return Int64(digit)
         }
 
         mutating func number(digits: Int) -> Int64? {
@@ -118,7 +136,9 @@ public struct Timestamp: Sendable, Hashable, Comparable, CustomStringConvertible
         }
 
         mutating func skip(_ any: StaticString) -> Bool {
-            guard position < bytes.count, "\(any)".utf8.contains(bytes[position]) else { return false }
+            guard unsafe position < bytes.count else { return false }
+            let byte = unsafe bytes[position]
+            guard any.withUTF8Buffer({ unsafe $0.contains(byte) }) else { return false }
             position += 1
             return true
         }

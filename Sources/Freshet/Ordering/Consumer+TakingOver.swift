@@ -148,6 +148,16 @@ extension Consumer {
 
     // MARK: - Parked entries
 
+    /// An operator has cancelled a retry: its key need not wait for it.
+    func goOn(without cancelled: DecodedFields, _ partition: Int) {
+        guard isOrdered, let key = cancelled.event.partitionKey, let position = cancelled.originalID else {
+            return
+        }
+        if let lane = schedule.unblock(partition: partition, key: key, position: position) {
+            readParked(of: lane)
+        }
+    }
+
     /// The next entries of a key are wanted that were parked.
     func readParked(of lane: KeyLane) {
         let share = share(of: lane.partition)

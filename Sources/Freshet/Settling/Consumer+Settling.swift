@@ -8,6 +8,7 @@ extension Consumer {
         let share = share(of: entry.stream.partition)
         states[share.index].settlements.append((entry, settlement))
         states[share.index].settling += 1
+        guard states[share.index].settlements.count == 1 else { return }
         wakeSettler(of: share)
         // What is being settled has left our hands: there is room.
         share.alarm.ring()

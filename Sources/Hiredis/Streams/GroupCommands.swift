@@ -78,7 +78,15 @@ extension RedisCommand where Answer == Int {
     ///
     /// - Parameter ids: at least one.
     public static func xack(_ key: String, _ group: String, _ ids: [StreamID]) -> Self {
-        count("XACK", [key, group] + ids)
+        var pipeline = RedisPipeline()
+        pipeline.reserveCapacity(64 + key.utf8.count + group.utf8.count + 32 * ids.count)
+        pipeline.append(argumentCount: 3 + ids.count) { command in
+            command.append("XACK")
+            command.append(key)
+            command.append(group)
+            for id in ids { id.write(to: &command) }
+        }
+        return Self(pipeline) { reply throws(RedisError) in try reply.read("XACK") { $0.integer } }
     }
 
     /// XGROUP DELCONSUMER: removes a consumer; answers with how many entries it held. **They are lost to the group**: claim

@@ -71,7 +71,25 @@ public struct StreamID: Sendable, Hashable, Comparable, CustomStringConvertible 
 
 extension StreamID: RedisArgument {
     /// Appends this value as exactly one argument.
-    public func write(to command: inout CommandWriter) { command.append(description) }
+    public func write(to command: inout CommandWriter) {
+        // Not the description: a text of more than 15 bytes is an allocation, and a batch has hundreds of ids.
+        unsafe withUnsafeTemporaryAllocation(byteCount: 41, alignment: 1) { buffer in
+            var start = buffer.count
+            func put(_ number: UInt64) {
+                var rest = number
+                repeat {
+                    start -= 1
+                    unsafe buffer[start] = UInt8(ascii: "0") + UInt8(rest % 10)
+                    rest /= 10
+                } while rest > 0
+            }
+            put(sequence)
+            start -= 1
+            unsafe buffer[start] = UInt8(ascii: "-")
+            put(milliseconds)
+            unsafe command.append(raw: UnsafeRawBufferPointer(rebasing: buffer[start...]))
+        }
+    }
 }
 
 extension StreamID: Codable {

@@ -59,7 +59,7 @@ public struct CommandWriter: ~Copyable {
         unsafe slice.withUnsafeBytes { unsafe append(raw: $0) }
     }
 
-    private mutating func append(raw argument: UnsafeRawBufferPointer) {
+    mutating func append(raw argument: UnsafeRawBufferPointer) {
         bytes.appendHeader(UInt8(ascii: "$"), argument.count)
         unsafe bytes.append(contentsOf: argument)
         bytes.append(UInt8(ascii: "\r"))

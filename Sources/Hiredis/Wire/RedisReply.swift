@@ -99,3 +99,18 @@ public struct RedisReplies: Sendable, Sequence {
         }
     }
 }
+
+extension RedisReplies {
+    /// Goes through names and values in turn without making a reply of each, which would cost a reference count. Stops at the
+    /// first that is no text or blob. The bytes are there for the time of the closure; `bytes(at:)` keeps them.
+    package func forEachField(
+        _ body: (_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, _ valueIndex: Int) -> Void
+    ) {
+        unsafe storage.forEachString(from: first, count: count) { name, value, index in
+            unsafe body(name, value, index)
+        }
+    }
+
+    /// The text or blob at an index that `forEachField` gave.
+    package func bytes(at index: Int) -> RedisBytes? { RedisReply(storage: storage, index: index).bytes }
+}

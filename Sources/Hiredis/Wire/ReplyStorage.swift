@@ -99,4 +99,28 @@ struct ReplyStorage: @unchecked Sendable {
         let node = node(at: index)
         return node.kind == UInt8(FCH_ARRAY) ? Int(node.value) : index + 1
     }
+
+    /// Strings in pairs, one node behind the other.
+    func forEachString(
+        from first: Int, count: Int, _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer, Int) -> Void
+    ) {
+        precondition(first >= 0 && first + count <= nodeCount, "nodes outside their reply")
+        unsafe buffer.withUnsafeMutablePointerToElements { words in
+            let nodes = unsafe UnsafeRawPointer(words).assumingMemoryBound(to: fch_node.self)
+            let bytes = unsafe UnsafeRawPointer(nodes + nodeCount)
+            func string(at index: Int) -> UnsafeRawBufferPointer? {
+                let node = unsafe nodes[index]
+                guard node.kind == UInt8(FCH_STRING) || node.kind == UInt8(FCH_STATUS) else { return nil }
+                let (start, count) = (Int(node.value), Int(node.count))
+                precondition(start >= 0 && start + count <= byteCount, "bytes outside their reply")
+                return unsafe UnsafeRawBufferPointer(start: bytes + start, count: count)
+            }
+            for index in stride(from: first, to: first + count - 1, by: 2) {
+                guard let name = unsafe string(at: index), let value = unsafe string(at: index + 1) else {
+                    return
+                }
+                unsafe body(name, value, index + 1)
+            }
+        }
+    }
 }

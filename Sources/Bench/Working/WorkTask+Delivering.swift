@@ -1,0 +1,152 @@
+internal import Freshet
+internal import Hiredis
+internal import Synchronization
+
+/// The flat event of 256 bytes.
+private struct Measured: EventPayload {
+    static let eventType: EventType = "bench.measured"
+    let id: String
+    let customer: String
+    let total: Int
+    let currency: String
+    let note: String
+
+    /// As JSON it has 256 bytes.
+    static let example = Measured(
+        id: "order-0123456789", customer: "customer-0123456789", total: 123_456, currency: "EUR",
+        note: String(repeating: "x", count: 156))
+}
+
+/// What is counted on the loop's thread while a subscription runs.
+private final class Count: Sendable {
+    private struct State {
+        var handled = 0
+        var bytes = 0
+        var meter: Meter?
+        var micros: [Double] = []
+    }
+    private let state = Mutex(State())
+    let warmUp: Int
+
+    init(warmUp: Int) { self.warmUp = warmUp }
+
+    func add(_ bytes: Int, latency: Double? = nil) {
+        state.withLock { state in
+            state.handled += 1
+            state.bytes += bytes
+            if let latency { state.micros.append(latency) }
+            if state.handled == warmUp { state.meter = Meter() }
+        }
+    }
+
+    var bytes: Int { state.withLock { $0.bytes } }
+    var handled: Int { state.withLock { $0.handled } }
+    var meter: Meter? { state.withLock { $0.meter } }
+    var micros: [Double] { state.withLock { $0.micros } }
+}
+
+extension WorkTask {
+    static let topic = Topic("measured")
+    static let keys = 100_000
+    private static let namespace: Namespace = "bench"
+
+    /// The log that whole events are on.
+    static var log: String { PartitionKeys(namespace: namespace, topic: topic.name, partition: 0).events }
+
+    /// So many events, each with one of 100,000 keys.
+    static func publishEvents(_ count: Int, on client: RedisClient) async throws {
+        let publisher = Publisher(to: topic, on: Broker(client, namespace: namespace))
+        for start in stride(from: 0, to: count, by: 500) {
+            let events = try (start..<min(start + 500, count)).map { number in
+                try Event(Measured.example, source: "bench", key: "order-\(number % keys)")
+            }
+            for result in try await publisher.publish(events) { _ = try result.get() }
+        }
+    }
+
+    private func options(_ ordering: Ordering = .any) -> SubscriptionOptions {
+        var options = SubscriptionOptions()
+        options.concurrency = 256
+        options.ordering = ordering
+        return options
+    }
+
+    /// A subscription until all events are handled and acknowledged.
+    func deliver(_ kind: DeliveryKind) async throws -> Sample {
+        let count = Count(warmUp: warmUp)
+        let broker = Broker(client, namespace: Self.namespace)
+        let subscription = Subscription(
+            to: Self.topic, group: GroupName(unchecked: group), on: broker,
+            options: options(kind == .perKey ? .perKey : .any)
+        ) {
+            if kind == .json {
+                On(Measured.self) { payload, _ in count.add(payload.note.utf8.count) }
+            } else {
+                On("bench.measured") { delivery in count.add(delivery.event.data.count) }
+            }
+        }
+        let total = warmUp + events
+        let sample = try await withThrowingTaskGroup(of: Sample?.self) { tasks in
+            tasks.addTask {
+                try await subscription.run()
+                return nil
+            }
+            tasks.addTask {
+                let alarm = LoopAlarm(on: client.loop)
+                while subscription.counters[.acknowledged] < total { await alarm.wait(for: .milliseconds(1)) }
+                return count.meter?.sample(events: events)
+            }
+            defer { tasks.cancelAll() }
+            return try await tasks.next() ?? nil
+        }
+        guard let sample, count.handled == total, count.bytes % total == 0 else {
+            throw BenchError("not every event was handled once")
+        }
+        return sample
+    }
+
+    /// A publisher at a steady rate, and how long from just before it publishes until the handler has the event.
+    func measureDelivery(rate: Int) async throws -> Sample {
+        let count = Count(warmUp: warmUp)
+        let broker = Broker(client, namespace: Self.namespace)
+        let subscription = Subscription(
+            to: Self.topic, group: GroupName(unchecked: group), on: broker, options: options()
+        ) {
+            On("bench.measured") { delivery in
+                let data = delivery.event.data
+                count.add(
+                    data.count,
+                    latency: Double(MonotonicClock.nanoseconds() - Self.stamp(of: data.bytes)) / 1000)
+            }
+        }
+        let publisher = Publisher(to: Self.topic, on: broker)
+        let total = warmUp + events
+        return try await withThrowingTaskGroup(of: Sample?.self) { tasks in
+            tasks.addTask {
+                try await subscription.run()
+                return nil
+            }
+            tasks.addTask {
+                try await atRate(rate, total) {
+                    try await publisher.publish(
+                        Event(
+                            source: "bench", type: "bench.measured",
+                            data: EventData(stamped(at: MonotonicClock.nanoseconds()))))
+                }
+                let alarm = LoopAlarm(on: client.loop)
+                while subscription.counters[.acknowledged] < total { await alarm.wait(for: .milliseconds(1)) }
+                var sample = count.meter?.sample(events: events)
+                let counted = count.micros.suffix(events).sorted()
+                sample?.p50Micros = Self.percentile(500, of: counted)
+                sample?.p99Micros = Self.percentile(990, of: counted)
+                sample?.p999Micros = Self.percentile(999, of: counted)
+                return sample
+            }
+            defer { tasks.cancelAll() }
+            guard let sample = try await tasks.next() ?? nil else {
+                throw BenchError("the subscription ended")
+            }
+            return sample
+        }
+    }
+}
