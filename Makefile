@@ -13,7 +13,7 @@ MATRIX ?=
 PACKAGES := libhiredis-dev libsqlite3-dev libssl-dev openssl iptables redis-server
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup build release run bench test matrix failover sanitize fuzz lint format clean
+.PHONY: help setup build release run bench test matrix failover sanitize fuzz soak mutants lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,7 @@ bench: setup ## Measure the client beside plain C on hiredis
 	swift build $(RELEASE) --product floor-bench
 	swift build $(RELEASE) --product bench
 	@$(BIN)/bench client $(BENCH)
+	@$(BIN)/bench delivery $(BENCH)
 
 test: setup ## Run all tests (they start their own servers)
 	swift build --build-tests
@@ -78,6 +79,19 @@ fuzz: setup ## Try a million hostile replies on the reader, under libFuzzer and 
 	.build-fuzz/reader -runs=$(FUZZ) -dict=Tests/Fuzzing/reader.dict -max_len=400 -verbosity=1 -print_final_stats=1 \
 	  .build-fuzz/corpus
 
+# Options for the proofs: make soak SOAK="--seed 7"
+SOAK ?=
+
+soak: setup ## Kill, freeze and cut consumers and server for minutes, and check what must always hold
+	swift build $(RELEASE) --product soak
+	$(BIN)/soak kill $(SOAK)
+	$(BIN)/soak kill --vanish --events 20000 --seconds 30 $(SOAK)
+	$(BIN)/soak rebalance $(SOAK)
+	$(BIN)/soak reclaim $(SOAK)
+
+mutants: setup ## Break delivery on purpose, in four places: the proofs must notice each
+	@scripts/mutants.sh
+
 lint: ## Check the format and the house rules
 	swift format lint --strict --recursive --parallel Package.swift Sources Tests
 
@@ -85,4 +99,4 @@ format: ## Format the sources
 	swift format --in-place --recursive --parallel Package.swift Sources Tests
 
 clean: ## Remove what was built and the demo's data
-	rm -rf .build .build-release .build-matrix .build-sanitize .build-fuzz $(DATA)
+	rm -rf .build .build-release .build-matrix .build-sanitize .build-fuzz .build-mutants $(DATA)

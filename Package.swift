@@ -49,6 +49,7 @@ let package = Package(
         .executable(name: "freshet", targets: ["FreshetCLI"]),
         .executable(name: "shop", targets: ["Shop"]),
         .executable(name: "bench", targets: ["Bench"]),
+        .executable(name: "soak", targets: ["Soak"]),
         .executable(name: "tested-on", targets: ["TestedOn"]),
         .executable(name: "floor-bench", targets: ["FloorBench"]),
     ],
@@ -93,7 +94,11 @@ let package = Package(
             ],
             // Given by path: a resource would need Foundation's Bundle to be found again.
             exclude: ["DemoData"]),
-        executable("Bench", ["Freshet", "Hiredis", "FreshetTesting", arguments, signals]),
+        executable("Bench", ["Workbench", "Freshet", "Hiredis", "FreshetTesting", arguments]),
+        library("Workbench", [arguments, signals]),
+        executable(
+            "Soak",
+            ["Workbench", "Freshet", "Hiredis", "FreshetTesting", arguments, lifecycle, logging, signals]),
         executable("TestedOn", ["FreshetTesting", "Hiredis"]),
         // What the client is measured against: the usual C program on plain hiredis.
         .executableTarget(

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Workbench
 
 /// `bench client`
 struct ClientCommand: AsyncParsableCommand {

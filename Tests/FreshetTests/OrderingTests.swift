@@ -203,6 +203,54 @@ import Testing
         }
     }
 
+    @Test func `a reply that is lost on its way leaves no gap`() async throws {
+        try await Rig.with { rig in
+            let cutter = try ReplyCutter(at: "\(rig.server.folder)/cutter.sock", to: rig.server.socketPath)
+            defer { cutter.stop() }
+            let client = RedisClient(try RedisConfiguration(url: "unix://\(cutter.path)"))
+            defer { client.close() }
+            let history = History()
+            // So long that nothing comes back by a lease that ran out.
+            let subscription = subscription(
+                .orders, Broker(client, namespace: "test"), history, ordered(.seconds(120)))
+            try await running(subscription) {
+                for round in 0..<30 {
+                    cutter.cut(after: Int.random(in: 1...3000))
+                    try await publish(2, keys: 10, to: .orders, on: rig.broker, from: round * 2)
+                    try await eventually("the connections are replaced") { history.count > round * 20 }
+                }
+                try await eventually("all are handled", within: .seconds(30)) { history.count == 600 }
+                try await eventually("and settled") { try await rig.isSettled(.orders, "a") }
+            }
+            #expect(history.overlaps == 0 && history.disorder == [])
+            #expect(subscription.counters[.reclaimed] > 0, "some replies were lost")
+        }
+    }
+
+    @Test func `what the server gives to a former owner is taken back, in order`() async throws {
+        try await Rig.with { rig in
+            let history = History()
+            let subscription = subscription(.orders, rig.broker, history, ordered(.seconds(120)))
+            try await running(subscription) {
+                try await publish(1, keys: 2, to: .orders, on: rig.broker)
+                try await eventually("it reads") { history.count == 2 }
+                // As a process that was frozen while it waited for new events, and now waits longest.
+                let frozen = rig.client.dedicated()
+                defer { frozen.close() }
+                async let stolen = frozen.send(
+                    .xreadgroup("a", "frozen", [rig.keys.events], count: 10, block: .seconds(20)))
+                try await Task.sleep(for: .seconds(3))
+                try await publish(3, keys: 2, to: .orders, on: rig.broker, from: 1)
+                #expect(try await !stolen.isEmpty)
+                try await publish(3, keys: 2, to: .orders, on: rig.broker, from: 4)
+                try await eventually("all are handled") { history.count == 14 }
+                try await eventually("and settled") { try await rig.isSettled(.orders, "a") }
+            }
+            #expect(history.overlaps == 0 && history.disorder == [])
+            #expect(subscription.counters[.reclaimed] > 0)
+        }
+    }
+
     @Test func `consumers with another ordering than their group's are refused`() async throws {
         try await Rig.with { rig in
             let history = History()

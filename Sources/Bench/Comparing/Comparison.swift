@@ -1,4 +1,5 @@
 internal import FreshetTesting
+internal import Workbench
 
 /// Measures both sides in turn, round after round, and takes the medians.
 struct Comparison: Sendable {

@@ -1,3 +1,5 @@
+internal import Workbench
+
 /// Measures the client's peak memory with few and with many events: it must not grow with their number.
 struct MemoryComparison: Sendable {
     let server: BenchServer

@@ -60,6 +60,7 @@ extension Consumer {
         let room = room(for: share)
         guard room > 0 else { return false }
         if isOrdered, try await takeOverNext(of: share, room: room) { return true }
+        if isOrdered, try await recoverLost(of: share) { return true }
         let streams = isOrdered ? share.streams.filter { isReadable($0.partition) } : share.streams
         guard !streams.isEmpty else { return false }
         let readAt = ContinuousClock.now
@@ -72,20 +73,12 @@ extension Consumer {
             count: max(1, min(room * 2 / streams.count, states[share.index].mostEntries)),
             block: options.block)
         let read: [(key: String, entries: [StreamEntry])]
-        var stolen: [String: [StreamEntry]] = [:]
         if isOrdered {
-            (read, stolen) = try await readInOrder(command, streams, on: share)
+            read = try await readInOrder(command, streams, on: share)
         } else {
             read = try await share.reader.send(command)
         }
         for (key, entries) in read {
-            guard let stream = streams.first(where: { $0.key == key }) else { continue }
-            let more = stolen.removeValue(forKey: key) ?? []
-            take(
-                more.isEmpty ? entries : (more + entries).sorted { $0.id < $1.id }, of: stream, readAt: readAt
-            )
-        }
-        for (key, entries) in stolen {
             if let stream = streams.first(where: { $0.key == key }) {
                 take(entries, of: stream, readAt: readAt)
             }
@@ -111,8 +104,14 @@ extension Consumer {
 
     /// Takes up entries that the server has given to this consumer.
     func take(_ entries: [StreamEntry], of stream: ReadStream, readAt: ContinuousClock.Instant) {
-        // A partition that was lost while the server was asked: its next owner has these, or will.
-        if isOrdered, !isReadable(stream.partition), tenures[stream.partition].phase != .takingOver { return }
+        if isOrdered {
+            // A partition that was lost while the server was asked: its next owner has these, or will.
+            guard [.live, .takingOver].contains(tenures[stream.partition].phase) else { return }
+            if let last = entries.last?.id {
+                let place = ObjectIdentifier(stream)
+                lastRead[place] = max(lastRead[place] ?? .zero, last)
+            }
+        }
         for entry in entries {
             guard let held = decode(entry, of: stream, claimedUntil: readAt + options.lease) else { continue }
             if hasStoppedReading {

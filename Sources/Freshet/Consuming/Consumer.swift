@@ -72,6 +72,10 @@ actor Consumer {
     var texts = KnownTexts()
     /// By partition; none with `.any`.
     var tenures: [Tenure]
+    /// With an order, the last entry of each stream that has come, and the streams of which more may have been given to us: the
+    /// reply was lost.
+    var lastRead: [ObjectIdentifier: StreamID] = [:]
+    var unsure: Set<ObjectIdentifier> = []
     nonisolated let ownershipAlarm: LoopAlarm
     private var readersLeft: Int
     var failure: FreshetError?

@@ -21,6 +21,10 @@ public struct SubscriptionOptions: Sendable {
     /// the user may not use `CLIENT UNBLOCK`, and how long a rewind goes unnoticed.
     public var block = Duration.seconds(2)
 
+    /// For proofs: called with each delivery that surely ended so, and with each partition that was taken or left.
+    package var observe: (@Sendable (Event, Outcome) -> Void)?
+    package var observePartition: (@Sendable (_ partition: Int, _ epoch: Int, _ isOwned: Bool) -> Void)?
+
     /// The defaults.
     public init() {}
 }

@@ -86,6 +86,10 @@ extension Consumer {
             tenure.claim = PartitionClaim(owner: name, epoch: fenced ?? epoch)
             tenure.phase = isDraining ? .leaving : .takingOver
             tenures[partition] = tenure
+            for stream in share(of: partition).streams where stream.partition == partition {
+                lastRead[ObjectIdentifier(stream)] = nil
+            }
+            options.observePartition?(partition, epoch, true)
             logger.info("took a partition", metadata: ["partition": "\(partition)", "epoch": "\(epoch)"])
             await wakeReader(of: share(of: partition))
         } catch {
@@ -128,6 +132,7 @@ extension Consumer {
     func lose(_ partition: Int) {
         guard tenures[partition].isOwned else { return }
         tenures[partition].phase = .absent
+        options.observePartition?(partition, tenures[partition].epoch, false)
         logger.warning("lost a partition", metadata: ["partition": "\(partition)"])
         dropWhatWaits(of: partition)
         ownershipAlarm.ring()
@@ -175,6 +180,7 @@ extension Consumer {
             && !states[share(of: partition).index].reading.contains(partition)
         {
             let epoch = tenures[partition].epoch
+            options.observePartition?(partition, epoch, false)
             // No more renewals from here on; should this fail, the lease expires by itself.
             tenures[partition].phase = .absent
             do throws(RedisError) {

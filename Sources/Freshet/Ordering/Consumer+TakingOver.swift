@@ -36,6 +36,9 @@ extension Consumer {
             tenures[partition].takeover.step = next
         } else {
             tenures[partition].phase = .live
+            for stream in share.streams where stream.partition == partition {
+                unsure.remove(ObjectIdentifier(stream))
+            }
             logger.debug("took a partition over", metadata: ["partition": "\(partition)"])
         }
         return true
@@ -70,7 +73,8 @@ extension Consumer {
         let askedAt = ContinuousClock.now
         let count = min(room, states[share(of: stream.partition).index].mostEntries, 500)
         let reply = try await LeaseScripts.takeUp.run(
-            on: broker.client, keys: [stream.key, broker.keys(topic.name, stream.partition).lease(group)],
+            on: share(of: stream.partition).reader,
+            keys: [stream.key, broker.keys(topic.name, stream.partition).lease(group)],
             arguments: [
                 group.rawValue, name.rawValue, tenure.epoch, from, count,
                 tenure.takeover.isAfterCrash ? 1 : 0,
@@ -97,40 +101,85 @@ extension Consumer {
         return parts[3].streamID.flatMap(\.successor)
     }
 
-    // MARK: - Stolen entries
+    // MARK: - Gaps
 
     /// Reads, and looks whether an earlier owner has got entries of these streams meanwhile: a process that was frozen
     /// while it waited for new events is given some by the server, long after it has lost the partition. They are taken back,
-    /// and belong before what comes after them.
+    /// and belong before what comes after them. When a reply is lost, what it held is asked for before anything else is read.
     func readInOrder(
         _ command: RedisCommand<[(key: String, entries: [StreamEntry])]>, _ streams: [ReadStream],
         on share: Share
-    ) async throws(RedisError) -> (
-        read: [(key: String, entries: [StreamEntry])], stolen: [String: [StreamEntry]]
-    ) {
+    ) async throws(RedisError) -> [(key: String, entries: [StreamEntry])] {
+        let epochs = streams.map { tenures[$0.partition].epoch }
         let looks = streams.map { RedisCommand<PendingSummary>.xpending($0.key, group.rawValue) }
         var pipeline = RedisPipeline()
         pipeline.append(command)
         for look in looks { pipeline.append(look) }
-        var replies = try await share.reader.send(pipeline, block: options.block).makeIterator()
-        guard let first = replies.next() else { return ([], [:]) }
-        let read = try command.answer(from: first)
-        var stolen: [String: [StreamEntry]] = [:]
-        for (stream, look) in zip(streams, looks) {
-            guard let reply = replies.next() else { break }
-            for holder in try look.answer(from: reply).consumers.keys where holder != name.rawValue {
-                stolen[stream.key, default: []] += try await takeBack(stream, from: holder)
+        var entries: [String: [StreamEntry]] = [:]
+        do throws(RedisError) {
+            var replies = try await share.reader.send(pipeline, block: options.block).makeIterator()
+            guard let first = replies.next() else { return [] }
+            for (key, read) in try command.answer(from: first) { entries[key] = read }
+            for (stream, look) in zip(streams, looks) {
+                guard let reply = replies.next() else { break }
+                for holder in try look.answer(from: reply).consumers.keys where holder != name.rawValue {
+                    var stolen: [StreamEntry] = []
+                    repeat {
+                        let page = try await takeBack(
+                            stream, from: holder, after: stolen.last?.id ?? .zero, on: share)
+                        stolen += page
+                        if page.count < Self.page { break }
+                    } while true
+                    entries[stream.key, default: []] += stolen
+                    logger.notice(
+                        "took back events that an earlier owner of the partition was given",
+                        metadata: ["partition": "\(stream.partition)", "count": "\(stolen.count)"])
+                }
             }
+        } catch {
+            for stream in streams { unsure.insert(ObjectIdentifier(stream)) }
+            throw error
         }
-        return (read, stolen)
+        return zip(streams, epochs).compactMap { stream, epoch in
+            guard tenures[stream.partition].epoch == epoch, let entries = entries[stream.key] else {
+                return nil
+            }
+            return (stream.key, entries.sorted { $0.id < $1.id })
+        }
     }
 
-    private func takeBack(_ stream: ReadStream, from holder: String) async throws(RedisError) -> [StreamEntry]
+    /// Takes up what the server has given to this consumer in replies that were lost: what it holds behind the last entry that
+    /// has come. False when nothing was lost.
+    func recoverLost(of share: Share) async throws(RedisError) -> Bool {
+        guard
+            let stream = share.streams.first(where: {
+                unsure.contains(ObjectIdentifier($0)) && tenures[$0.partition].phase == .live
+            })
+        else { return false }
+        let (place, epoch, askedAt) = (
+            ObjectIdentifier(stream), tenures[stream.partition].epoch, ContinuousClock.now
+        )
+        let entries = try await takeBack(
+            stream, from: name.rawValue, after: lastRead[place] ?? .zero, on: share)
+        guard tenures[stream.partition].epoch == epoch else { return true }
+        take(entries, of: stream, readAt: askedAt)
+        // As many as are asked for at a time: there may be more.
+        if entries.count < Self.page { unsure.remove(place) }
+        return true
+    }
+
+    /// What a consumer holds of a stream behind a position, as our own; through the connection that reads, because a read that
+    /// was given up may still run, and what it brings is to be seen.
+    private func takeBack(
+        _ stream: ReadStream, from holder: String, after position: StreamID, on share: Share
+    )
+        async throws(RedisError) -> [StreamEntry]
     {
-        let epoch = tenures[stream.partition].epoch
         let reply = try await LeaseScripts.takeBack.run(
-            on: broker.client, keys: [stream.key, broker.keys(topic.name, stream.partition).lease(group)],
-            arguments: [group.rawValue, name.rawValue, epoch, holder])
+            on: share.reader, keys: [stream.key, broker.keys(topic.name, stream.partition).lease(group)],
+            arguments: [
+                group.rawValue, name.rawValue, tenures[stream.partition].epoch, holder, position, Self.page,
+            ])
         guard let parts = reply.array.map(Array.init), parts.count == 2,
             let entries = parts[0].list({ StreamEntry($0) }),
             let gone = parts[1].array?.compactMap(\.streamID)
@@ -140,9 +189,6 @@ extension Consumer {
         }
         report(deleted: gone)
         counters.add(.reclaimed, entries.count)
-        logger.notice(
-            "took back events that an earlier owner of the partition was given",
-            metadata: ["partition": "\(stream.partition)", "count": "\(entries.count)"])
         return entries
     }
 

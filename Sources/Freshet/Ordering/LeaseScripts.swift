@@ -139,14 +139,14 @@ enum LeaseScripts {
         return {entries, counts, gone, last}
         """)
 
-    /// Takes what another consumer holds. KEYS stream lease; ARGV group consumer epoch holder. Returns {entries, ids that are
-    /// gone}, or nothing when the partition is not ours any more.
+    /// Takes what a consumer holds behind a position. KEYS stream lease; ARGV group consumer epoch holder position count.
+    /// Returns {entries, ids that are gone}, or nothing when the partition is not ours any more.
     static let takeBack = RedisScript(
         """
         local lease = redis.call('HMGET', KEYS[2], 'owner', 'epoch')
         if lease[1] ~= ARGV[2] or lease[2] ~= ARGV[3] then return {} end
         local entries, gone = {}, {}
-        for _, pending in ipairs(redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1000, ARGV[4])) do
+        for _, pending in ipairs(redis.call('XPENDING', KEYS[1], ARGV[1], '(' .. ARGV[5], '+', ARGV[6], ARGV[4])) do
           local entry = redis.call('XRANGE', KEYS[1], pending[1], pending[1])[1]
           if entry then
             redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, pending[1], 'JUSTID')

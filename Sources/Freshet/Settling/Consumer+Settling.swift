@@ -82,6 +82,9 @@ extension Consumer {
             let count = try await self.broker.client.send(.xack(stream.key, self.group.rawValue, ids))
             self.counters.add(.acknowledged, count)
             self.counters.add(.fenced, ids.count - count)
+            if let observe = self.options.observe, count == ids.count {
+                for entry in entries { observe(entry.content.event, .acknowledged) }
+            }
         }
         for entry in entries { forget(entry) }
     }
@@ -126,7 +129,9 @@ extension Consumer {
         let results = reply.array?.map { $0.integer ?? -1 } ?? []
         for ((entry, settlement), result) in zip(endings, results) {
             switch result {
-            case 1: counters.add(settlement.outcome)
+            case 1:
+                counters.add(settlement.outcome)
+                options.observe?(entry.content.event, settlement.outcome)
             case 0: counters.add(.lost)
             default:
                 counters.add(.fenced)

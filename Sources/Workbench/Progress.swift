@@ -1,21 +1,23 @@
 internal import Glibc
 
 /// One line on standard error that says what is measured just now, for a person at a terminal; silent elsewhere.
-struct Progress: Sendable {
+package struct Progress: Sendable {
     private let isShown = isatty(STDERR_FILENO) == 1
 
-    func show(_ text: String) {
+    package init() {}
+
+    package func show(_ text: String) {
         if isShown { StandardErrorLine.write("\r\u{1B}[K\(text)", terminator: "") }
     }
 
-    func clear() {
+    package func clear() {
         if isShown { StandardErrorLine.write("\r\u{1B}[K", terminator: "") }
     }
 }
 
 /// What is not data.
-enum StandardErrorLine {
-    static func write(_ text: String, terminator: String = "\n") {
+package enum StandardErrorLine {
+    package static func write(_ text: String, terminator: String = "\n") {
         let bytes = Array((text + terminator).utf8)
         _ = unsafe Glibc.write(STDERR_FILENO, bytes, bytes.count)
     }

@@ -1,0 +1,72 @@
+internal import Freshet
+internal import FreshetTesting
+internal import Hiredis
+internal import Workbench
+
+/// Random faults, one after the other, from a seed.
+struct Faults {
+    private enum Kind: String, CaseIterable {
+        case kill, freeze, cut, freezeServer = "freeze server", restartServer = "restart server", vanish
+    }
+
+    private var random: Seeded
+    private let stage: Stage
+    private let consumers: Consumers
+    private let cutter: ReplyCutter
+    private let lease: Duration
+    private let vanish: Bool
+    private var counts: [Kind: Int] = [:]
+
+    init(seed: UInt64, stage: Stage, consumers: Consumers, cutter: ReplyCutter, lease: Duration, vanish: Bool)
+    {
+        random = Seeded(seed)
+        (self.stage, self.consumers, self.cutter) = (stage, consumers, cutter)
+        (self.lease, self.vanish) = (lease, vanish)
+    }
+
+    var summary: String {
+        Kind.allCases.filter { counts[$0] != nil }.map { "\(counts[$0] ?? 0) x \($0.rawValue)" }.joined(
+            separator: ", ")
+    }
+
+    mutating func run(for time: Duration) async throws {
+        let progress = Progress()
+        let end = ContinuousClock.now + time
+        while ContinuousClock.now < end {
+            progress.show("faults: \(summary); \((end - ContinuousClock.now).components.seconds) s left")
+            try await Task.sleep(for: .milliseconds(Int.random(in: 200...1200, using: &random)))
+            try await strike()
+        }
+        progress.clear()
+    }
+
+    private mutating func strike() async throws {
+        var kinds: [Kind] = [
+            .kill, .kill, .kill, .freeze, .freeze, .freeze, .cut, .cut, .cut, .freezeServer, .restartServer,
+        ]
+        if vanish { kinds += [.vanish, .vanish] }
+        let kind = kinds[Int(random.next() % UInt64(kinds.count))]
+        counts[kind, default: 0] += 1
+        let index = Int(random.next() % 4)
+        switch kind {
+        case .kill:
+            await consumers.kill(index)
+            try consumers.start()
+        case .freeze:
+            try await consumers.freeze(index, for: lease * Int.random(in: 12...30, using: &random) / 10)
+        case .cut: cutter.cut(after: Int.random(in: 0...4000, using: &random))
+        case .freezeServer:
+            stage.server.pause()
+            defer { stage.server.resume() }
+            try await Task.sleep(for: lease * Int.random(in: 3...20, using: &random) / 10)
+        case .restartServer:
+            await stage.server.kill()
+            try await Task.sleep(for: .milliseconds(Int.random(in: 0...1500, using: &random)))
+            try await stage.server.start()
+        case .vanish:
+            let log = stage.broker.keys(stage.topic.name, Int(random.next() % 8)).events
+            _ = try? await stage.client.send(
+                RedisCommand.xgroupDestroy(log, random.next() % 2 == 0 ? "keyed" : "free"))
+        }
+    }
+}

@@ -1,0 +1,26 @@
+internal import ArgumentParser
+
+/// Proofs that take minutes: consumers in processes of their own, a server of its own, and faults at random.
+@main
+struct SoakTool: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "soak",
+        abstract: "Attacks delivery with random faults and checks what must always hold.",
+        discussion: """
+            Examples:
+              soak kill
+              soak kill --seed 7 --seconds 300
+              soak rebalance
+
+            The seed is printed; the same seed makes the same faults at the same times. Exit codes: 0 all held, 1 something did \
+            not, 64 usage, 130 interrupted.
+            """,
+        subcommands: [KillCommand.self, RebalanceCommand.self, ReclaimCommand.self, ConsumerCommand.self])
+}
+
+/// What every event says, beside its key.
+struct Numbered {
+    static let type = "soak.numbered"
+    /// In the place of the number: the handler takes hours.
+    static let slow = "slow"
+}
