@@ -44,19 +44,12 @@ struct DeadSelection: ParsableArguments {
     }
 }
 
-/// A change of dead letters: says what it will do, asks, does it, and reports.
+/// A change of dead letters.
 struct DeadChange {
     let place: Dead.Place
     let selection: DeadSelection
     let confirmation: ConfirmationOptions
     let verb: String
-
-    private struct Report: Encodable {
-        let topic: String
-        let group: String
-        let selected: Int
-        let changed: Int
-    }
 
     func run(
         _ connection: ConnectionOptions, _ output: OutputOptions,
@@ -68,41 +61,9 @@ struct DeadChange {
                 try await
                 (selection.all ? place.existingTopic(on: broker) : broker.existingTopic(place.topic))
             let (letters, selected) = try await selection.letters(of: place, topic: topic, on: broker)
-            func report(_ changed: Int) throws {
-                try output.show(
-                    Report(
-                        topic: topic.name.rawValue, group: place.group.rawValue, selected: selected,
-                        changed: changed),
-                    sentence: "\(verb): \(changed) of \(selected)")
-            }
             let noun = "dead letter\(selected == 1 ? "" : "s") of '\(place.group)' on '\(place.topic)'"
-            guard selected > 0 else {
-                StandardError.write("There are no \(noun).")
-                return try report(0)
-            }
-            guard try confirmation.isConfirmed("Will \(verb) \(selected) \(noun).") else {
-                return try report(0)
-            }
-            var changed = 0
-            do {
-                changed = try await Interruption.deferred {
-                    try await action(broker, topic, letters) { count in
-                        changed = count
-                        return !Interruption.isRequested
-                    }
-                }
-            } catch  where changed > 0 {
-                try report(changed)
-                throw ToolError(.partlyDone, "\(verb): \(changed) of \(selected), then: \(ToolError(error))")
-            }
-            try report(changed)
-            if Interruption.isRequested && changed < selected {
-                throw ToolError(.interrupted, "interrupted after \(changed) of \(selected)")
-            }
-            // Somebody else took some of them, or the group has them no longer.
-            if changed < selected {
-                throw ToolError(.partlyDone, "\(selected - changed) were gone by then")
-            }
+            try await Change(place: place, noun: noun, verb: verb, confirmation: confirmation)
+                .run(selected, output) { onProgress in try await action(broker, topic, letters, onProgress) }
         }
     }
 }

@@ -6,13 +6,14 @@ internal import FreshetService
 struct FreshetTool: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "freshet",
-        abstract: "Looks at topics, groups and dead letters.",
+        abstract: "Looks at topics, groups, retries and dead letters.",
         discussion: """
             Examples:
               freshet groups --namespace shop
               freshet tail orders --namespace shop --follow
               freshet tail orders --from 15m --format ndjson | jq .fields.data
               freshet publish orders --type order.placed --key o-1 --data '{"id":1}'
+              freshet retries list --topic orders --group payment
               freshet dead list --topic orders --group payment
               freshet dead retry --topic orders --group payment --all
 
@@ -21,7 +22,7 @@ struct FreshetTool: AsyncParsableCommand {
             Exit codes: 0 done, 1 failed, 2 partly done, 64 usage, 65 bad data, 69 Redis unreachable, 75 try again later, \
             78 wrong password or URL, 130 interrupted.
             """,
-        subcommands: [Groups.self, Tail.self, Publish.self, Dead.self])
+        subcommands: [Groups.self, Tail.self, Publish.self, Retries.self, Dead.self])
 
     static func main() async { await Tool.main(Self.self) }
 }

@@ -21,6 +21,7 @@ struct ConsumerCommand: AsyncParsableCommand {
     @Option var failures: Int
     /// The longest that a handler takes, in milliseconds.
     @Option var longest: Int
+    @Option var concurrency: Int
 
     func run() async throws {
         let journal = try Journal(at: journal)
@@ -49,7 +50,7 @@ struct ConsumerCommand: AsyncParsableCommand {
         -> Subscription
     {
         var options = SubscriptionOptions()
-        options.concurrency = 64
+        options.concurrency = concurrency
         options.lease = .seconds(lease)
         options.ordering = group == "keyed" ? .perKey : .any
         options.retry.maximumAttempts = 6

@@ -13,6 +13,7 @@ final class Consumers: Sendable {
         let groups: [String]
         let failures: Int
         let longest: Int
+        var concurrency = 64
     }
 
     private struct State {
@@ -41,7 +42,8 @@ final class Consumers: Sendable {
                 "consumer", "--url", setting.url, "--partitions", "\(setting.partitions)", "--journal",
                 journal,
                 "--lease", "\(seconds)", "--name", name, "--groups", setting.groups.joined(separator: ","),
-                "--failures", "\(setting.failures)", "--longest", "\(setting.longest)",
+                "--failures", "\(setting.failures)", "--longest", "\(setting.longest)", "--concurrency",
+                "\(setting.concurrency)",
             ], output: .inherited, errors: .inherited)
         state.withLock { state in
             state.living.append((name, process))

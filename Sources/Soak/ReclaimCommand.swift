@@ -23,8 +23,11 @@ struct ReclaimCommand: AsyncParsableCommand {
         try await untilInterrupted { try await attack(seed) }
     }
 
-    /// So many events are handled for as long as the proof lasts, by 4 consumers of 64 slots.
-    private static let slow = 232
+    private static let consumers = 12
+    private static let concurrency = 8
+    /// So many events are handled for as long as the proof lasts: more than one look for silent consumers' entries can see,
+    /// which is ten times as many as a consumer has room for.
+    private static let slow = 90
 
     private func attack(_ seed: UInt64) async throws {
         let lease = Duration.seconds(2)
@@ -33,14 +36,14 @@ struct ReclaimCommand: AsyncParsableCommand {
                 .init(
                     url: stage.server.url, folder: stage.server.folder, partitions: 1, lease: lease,
                     groups: ["free"],
-                    failures: 0, longest: 20))
+                    failures: 0, longest: 20, concurrency: Self.concurrency))
             for number in 0..<Self.slow {
                 try await Publisher(to: stage.topic, on: stage.broker).publish(
                     Event(
                         id: "slow\(number)", source: "soak", type: EventType(unchecked: Numbered.type),
                         data: EventData(Array(Numbered.slow.utf8))))
             }
-            for _ in 0..<4 { try consumers.start() }
+            for _ in 0..<Self.consumers { try consumers.start() }
             try await waiting(for: "the slow ones to run") {
                 try await stage.broker.groupReports(group: "free").first?.pending == Self.slow
             }
@@ -50,7 +53,7 @@ struct ReclaimCommand: AsyncParsableCommand {
             for number in 0..<kills {
                 progress.show("killed \(number) of \(kills)")
                 try await Task.sleep(for: .milliseconds(Int.random(in: 300...1500, using: &random)))
-                await consumers.kill(Int(random.next() % 4))
+                await consumers.kill(Int(random.next() % UInt64(Self.consumers)))
                 try consumers.start()
             }
             progress.clear()
@@ -62,7 +65,7 @@ struct ReclaimCommand: AsyncParsableCommand {
                 left = (report?.pending ?? 0) + (report?.waiting ?? 0) - Self.slow
             }
             let took = ContinuousClock.now - began
-            for _ in 0..<4 { await consumers.kill(0) }
+            for _ in 0..<Self.consumers { await consumers.kill(0) }
             print("\(kills) killed; all but the slow ones settled \(took) after the last one")
             let findings = try Findings(journals: consumers.journals)
             var verdict = Verdict()

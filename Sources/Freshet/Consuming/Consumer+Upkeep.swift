@@ -7,22 +7,24 @@ extension Consumer {
     func keepUp(_ share: Share) async {
         var nextRenewal = ContinuousClock.now + options.lease / 3
         // A little at random, so that the consumers of a group do not all look at once.
-        var nextReclaim = ContinuousClock.now + options.lease / 10 * Int.random(in: 1...5)
+        var nextSweep = ContinuousClock.now + options.lease / 10 * Int.random(in: 1...5)
         while !Task.isCancelled && !isFinished {
             let now = ContinuousClock.now
             if now >= nextRenewal {
-                if isOrdered { await keepLeases(of: share) } else { await renew(share) }
-                nextRenewal = ContinuousClock.now + options.lease / 3
+                nextRenewal =
+                    ContinuousClock.now
+                    + (await renewEverything(share)
+                        ? options.lease / (isOrdered ? 2 : 3) : options.lease / 10)
             }
             if now >= states[share.index].nextPromotion { await promoteDue(share) }
-            if now >= nextReclaim, !isDraining {
-                if !isOrdered { await reclaim(share) }
-                nextReclaim = ContinuousClock.now + options.lease / 2
+            if now >= nextSweep {
+                await sweep(share)
+                nextSweep = ContinuousClock.now + (isOrdered ? options.lease : options.lease / 2)
             }
             if share.index == 0 { wakeForTime(now) }
             if isDraining && !hasStoppedReading { await wakeReader(of: share) }
             // Until the reader has stopped: it may have been between two reads when it was woken.
-            var next = min(nextRenewal, nextReclaim, states[share.index].nextPromotion)
+            var next = min(nextRenewal, nextSweep, states[share.index].nextPromotion)
             if share.index == 0 {
                 for case let due? in [lanes.nextDue, breaker.opensAt] where due > now {
                     next = min(next, due)
@@ -44,7 +46,28 @@ extension Consumer {
         }
     }
 
+    /// What nobody knows of: retries whose consumer has died, and entries that a silent one holds. One consumer of the group
+    /// looks at a time, or each cost would be multiplied by their number; with an order it is the partition's owner.
+    private func sweep(_ share: Share) async {
+        guard !isDraining else { return }
+        if isOrdered { return await promoteDue(share) }
+        guard held.count < capacity, let partition = share.partitions.first else { return }
+        let turn = RedisCommand(
+            "SET", broker.keys(topic.name, partition).sweep(group), name.rawValue, "NX", "PX",
+            max(1, options.lease.inMilliseconds * 2 / 5))
+        guard let reply = try? await broker.client.send(turn), !reply.isNull else { return }
+        await promoteDue(share)
+        await reclaim(share)
+    }
+
     // MARK: - Renewing
+
+    /// False when it is to be tried again soon.
+    private func renewEverything(_ share: Share) async -> Bool {
+        if isOrdered { return await keepLeases(of: share) }
+        await renew(share)
+        return true
+    }
 
     private func renew(_ share: Share) async {
         for stream in share.streams {
@@ -175,20 +198,19 @@ extension Consumer {
         share.upkeepAlarm.ring()
     }
 
-    /// Moves what is due to the redelivery stream, which wakes a blocked reader. Every consumer looks; the script is
-    /// atomic. Without known retries one look in a few seconds is enough: who schedules one knows its time.
+    /// Moves what is due to the redelivery stream, which wakes a blocked reader. The script is atomic: it does not matter
+    /// who looks.
     private func promoteDue(_ share: Share) async {
-        states[share.index].nextPromotion =
-            ContinuousClock.now + min(.seconds(5), options.lease / 2)
-        let keys = share.partitions.flatMap { partition in
+        states[share.index].nextPromotion = ContinuousClock.now + .seconds(3600)
+        let keys = share.partitions.filter { !isOrdered || tenures[$0].isOwned }.flatMap { partition in
             let keys = broker.keys(topic.name, partition)
             return [keys.delayed(group), keys.redelivery(group)]
         }
+        guard !keys.isEmpty else { return }
         let reply = try? await Scripts.promote.run(on: broker.client, keys: keys, arguments: [256])
-        guard let parts = reply?.array, parts.count == 2, let next = parts[1].integer, next >= 0 else {
-            return
+        guard let parts = reply?.array, parts.count == 2, let next = parts[1].integer else {
+            return promote(share, in: .seconds(1))
         }
-        let due = ContinuousClock.now + .milliseconds(max(1, next))
-        states[share.index].nextPromotion = min(states[share.index].nextPromotion, due)
+        if next >= 0 { promote(share, in: .milliseconds(max(1, next))) }
     }
 }

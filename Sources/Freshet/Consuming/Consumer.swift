@@ -35,6 +35,8 @@ actor Consumer {
         var mostEntries = 1024
         /// The partitions of the read that is under way.
         var reading: Set<Int> = []
+        /// With an order: when it is looked next whether others were given entries, though nothing comes.
+        var nextLook = ContinuousClock.now
         /// The keys whose parked entries are wanted again.
         var fetches: [KeyLane] = []
     }

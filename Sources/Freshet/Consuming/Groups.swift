@@ -22,6 +22,7 @@ extension Broker {
                 "the topic '\(topic.name)' has \(known ?? 0) partitions, and this program says \(topic.partitions)"
             )
         }
+        try await agree(on: topic.kind, for: group, topicKey)
         try await agree(on: ordering, of: group, topicKey)
         var resolved: [StreamID] = []
         for partition in 0..<topic.partitions {
@@ -40,6 +41,27 @@ extension Broker {
             resolved.append(from)
         }
         return resolved
+    }
+
+    /// A queue's events are deleted once they are settled: a second group would lose them.
+    private func agree(on kind: TopicKind, for group: GroupName, _ topicKey: String)
+        async throws(FreshetError)
+    {
+        _ = try await send(RedisCommand("HSETNX", topicKey, "kind", kind.rawValue))
+        let known = try await send(RedisCommand("HGET", topicKey, "kind")).string ?? ""
+        guard known == kind.rawValue else {
+            throw FreshetError(
+                .refused, "\(topicKey) is a \(known), and this program says '\(kind.rawValue)'")
+        }
+        guard kind == .queue else { return }
+        _ = try await send(RedisCommand("HSETNX", topicKey, "queue", group.rawValue))
+        let reader = try await send(RedisCommand("HGET", topicKey, "queue")).string ?? ""
+        guard reader == group.rawValue else {
+            throw FreshetError(
+                .refused,
+                "\(topicKey) is a queue of the group '\(reader)': a queue has one group, since its events are deleted once they "
+                    + "are settled")
+        }
     }
 
     /// Consumers with an order and consumers without would take each other's events.

@@ -17,9 +17,9 @@ public struct SubscriptionOptions: Sendable {
     /// How often an event may be delivered without ever being settled, because the process died each time or lost its
     /// lease, before it becomes a dead letter. 10 by default.
     public var maximumDeliveries = 10
-    /// How long a read waits at the server for the next event. 2 s by default; it bounds how long a shutdown waits when
+    /// How long a read waits at the server for the next event. 4 s by default; it bounds how long a shutdown waits when
     /// the user may not use `CLIENT UNBLOCK`, and how long a rewind goes unnoticed.
-    public var block = Duration.seconds(2)
+    public var block = Duration.seconds(4)
 
     /// For proofs: called with each delivery that surely ended so, and with each partition that was taken or left.
     package var observe: (@Sendable (Event, Outcome) -> Void)?

@@ -19,7 +19,11 @@ extension Broker {
             }
             partitions[name] = max(partitions[name] ?? 1, try await declaredPartitions(of: name) ?? 1)
         }
-        return partitions.sorted { $0.key < $1.key }.map { Topic($0.key, partitions: $0.value) }
+        var topics: [Topic] = []
+        for (name, count) in partitions.sorted(by: { $0.key < $1.key }) {
+            topics.append(Topic(name, partitions: count, kind: try await declaredKind(of: name)))
+        }
+        return topics
     }
 
     /// The topic of this name, or nil when there is neither a declaration nor an event. Goes through all keys only when
@@ -31,7 +35,9 @@ extension Broker {
             guard try await send(RedisCommand("EXISTS", log)).integer == 1 else { break }
             partitions += 1
         }
-        if partitions > 0 { return Topic(name, partitions: partitions) }
+        if partitions > 0 {
+            return Topic(name, partitions: partitions, kind: try await declaredKind(of: name))
+        }
         return try await topics().first { $0.name == name }
     }
 
@@ -92,6 +98,12 @@ extension Broker {
     private func declaredPartitions(of name: TopicName) async throws(FreshetError) -> Int? {
         let declared = try await send(RedisCommand("HGET", namespace.topicKey(name), "partitions")).integer
         return declared.flatMap { (1...Self.mostPartitions).contains($0) ? $0 : nil }
+    }
+
+    /// A topic that nobody has declared is a log: nothing of it is deleted.
+    private func declaredKind(of name: TopicName) async throws(FreshetError) -> TopicKind {
+        let text = try await send(RedisCommand("HGET", namespace.topicKey(name), "kind")).string
+        return text.flatMap(TopicKind.init) ?? .log
     }
 
     /// `payment` of `start:payment:0`.

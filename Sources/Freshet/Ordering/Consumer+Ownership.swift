@@ -11,7 +11,7 @@ extension Consumer {
             await giveBackWhatIsIdle()
             if ContinuousClock.now >= nextMeeting, !isDraining {
                 await meet()
-                nextMeeting = ContinuousClock.now + options.lease / 3 * Double.random(in: 0.8...1)
+                nextMeeting = ContinuousClock.now + options.lease / 2 * Double.random(in: 0.9...1)
             }
             await ownershipAlarm.wait(for: max(.milliseconds(1), nextMeeting - ContinuousClock.now))
         }
@@ -101,10 +101,11 @@ extension Consumer {
 
     // MARK: - Keeping
 
-    /// Renews the leases of a share's partitions.
-    func keepLeases(of share: Share) async {
+    /// Renews the leases of a share's partitions. False when it failed and is to be tried again soon.
+    func keepLeases(of share: Share) async -> Bool {
         let owned = share.partitions.filter { tenures[$0].isOwned }
-        guard !owned.isEmpty else { return }
+        var isKept = true
+        guard !owned.isEmpty else { return true }
         let askedAt = ContinuousClock.now
         let epochs = owned.map { tenures[$0].epoch }
         do throws(RedisError) {
@@ -112,9 +113,9 @@ extension Consumer {
                 on: broker.client, keys: owned.map { broker.keys(topic.name, $0).lease(group) },
                 arguments: [name.rawValue, options.lease.inMilliseconds] + epochs)
             let kept = reply.array?.map { $0.integer == 1 } ?? []
-            for ((partition, epoch), isKept) in zip(zip(owned, epochs), kept)
+            for ((partition, epoch), wasKept) in zip(zip(owned, epochs), kept)
             where tenures[partition].isOwned && tenures[partition].epoch == epoch {
-                if isKept {
+                if wasKept {
                     tenures[partition].keptUntil = askedAt + options.lease
                 } else {
                     lose(partition)
@@ -122,10 +123,12 @@ extension Consumer {
             }
         } catch {
             logger.debug("cannot keep partitions", metadata: ["reason": "\(error)"])
+            isKept = false
         }
         for partition in owned where tenures[partition].isOwned && tenures[partition].keptUntil < .now {
             lose(partition)
         }
+        return isKept
     }
 
     /// Another consumer has the partition, or may have it. What runs ends, and is refused when it settles.

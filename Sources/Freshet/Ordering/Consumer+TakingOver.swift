@@ -112,14 +112,21 @@ extension Consumer {
     ) async throws(RedisError) -> [(key: String, entries: [StreamEntry])] {
         let epochs = streams.map { tenures[$0.partition].epoch }
         let looks = streams.map { RedisCommand<PendingSummary>.xpending($0.key, group.rawValue) }
+        var looking = RedisPipeline()
+        for look in looks { looking.append(look) }
+        // In the same round trip while events come; when none do, a look now and then is enough.
+        let looksAtOnce = ContinuousClock.now >= states[share.index].nextLook
         var pipeline = RedisPipeline()
         pipeline.append(command)
-        for look in looks { pipeline.append(look) }
+        if looksAtOnce { pipeline.append(looking) }
         var entries: [String: [StreamEntry]] = [:]
         do throws(RedisError) {
             var replies = try await share.reader.send(pipeline, block: options.block).makeIterator()
             guard let first = replies.next() else { return [] }
             for (key, read) in try command.answer(from: first) { entries[key] = read }
+            if entries.isEmpty, !looksAtOnce { return [] }
+            if !looksAtOnce { replies = try await share.reader.send(looking).makeIterator() }
+            states[share.index].nextLook = entries.isEmpty ? .now + options.lease : .now
             for (stream, look) in zip(streams, looks) {
                 guard let reply = replies.next() else { break }
                 for holder in try look.answer(from: reply).consumers.keys where holder != name.rawValue {

@@ -2,7 +2,7 @@ internal import Hiredis
 
 /// Who owns a partition for a group: a hash with the owner and its epoch that expires unless it is kept up.
 ///
-/// Each script that writes begins with a write that is allowed when the server is out of memory.
+/// The scripts that take, keep and give back begin with a write that is allowed when the server is out of memory.
 enum LeaseScripts {
     /// Takes a partition that is free, or one's own.
     ///
@@ -53,8 +53,9 @@ enum LeaseScripts {
         """
         local time = redis.call('TIME')
         local now = time[1] * 1000 + math.floor(time[2] / 1000)
-        redis.call('PEXPIRE', KEYS[1], ARGV[2] * 10)
-        redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f', now + ARGV[2]) .. ' ' .. ARGV[3])
+        if redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f', now + ARGV[2]) .. ' ' .. ARGV[3]) == 1 then
+          redis.call('PEXPIRE', KEYS[1], 604800000)
+        end
         local all, live = redis.call('HGETALL', KEYS[1]), {}
         for i = 1, #all, 2 do
           local due, owned = string.match(all[i + 1], '^(%d+) (.*)$')

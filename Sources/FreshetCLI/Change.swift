@@ -1,0 +1,57 @@
+internal import ArgumentParser
+internal import Freshet
+internal import FreshetService
+
+/// A change of several things: says what it will do, asks, does it, and reports.
+struct Change {
+    let place: Dead.Place
+    /// What is changed, in the number that there are.
+    let noun: String
+    let verb: String
+    let confirmation: ConfirmationOptions
+
+    private struct Report: Encodable {
+        let topic: String
+        let group: String
+        let selected: Int
+        let changed: Int
+    }
+
+    /// - Parameter action: changes them, and calls what it is given with the count after each step; false ends it there.
+    func run(
+        _ selected: Int, _ output: OutputOptions, _ action: (@escaping (Int) -> Bool) async throws -> Int
+    ) async throws {
+        func report(_ changed: Int) throws {
+            try output.show(
+                Report(
+                    topic: place.topic.rawValue, group: place.group.rawValue, selected: selected,
+                    changed: changed),
+                sentence: "\(verb): \(changed) of \(selected)")
+        }
+        guard selected > 0 else {
+            StandardError.write("There are no \(noun).")
+            return try report(0)
+        }
+        guard try confirmation.isConfirmed("Will \(verb) \(selected) \(noun).") else { return try report(0) }
+        var changed = 0
+        do {
+            changed = try await Interruption.deferred {
+                try await action { count in
+                    changed = count
+                    return !Interruption.isRequested
+                }
+            }
+        } catch  where changed > 0 {
+            try report(changed)
+            throw ToolError(.partlyDone, "\(verb): \(changed) of \(selected), then: \(ToolError(error))")
+        }
+        try report(changed)
+        if Interruption.isRequested && changed < selected {
+            throw ToolError(.interrupted, "interrupted after \(changed) of \(selected)")
+        }
+        // Somebody else took some of them, or the group has them no longer.
+        if changed < selected {
+            throw ToolError(.partlyDone, "\(selected - changed) were gone by then")
+        }
+    }
+}
