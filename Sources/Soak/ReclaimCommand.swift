@@ -36,7 +36,7 @@ struct ReclaimCommand: AsyncParsableCommand {
                 .init(
                     url: stage.server.url, folder: stage.server.folder, partitions: 1, lease: lease,
                     groups: ["free"],
-                    failures: 0, longest: 20, concurrency: Self.concurrency))
+                    failures: 0, longest: 100, concurrency: Self.concurrency))
             for number in 0..<Self.slow {
                 try await Publisher(to: stage.topic, on: stage.broker).publish(
                     Event(
@@ -47,7 +47,7 @@ struct ReclaimCommand: AsyncParsableCommand {
             try await waiting(for: "the slow ones to run") {
                 try await stage.broker.groupReports(group: "free").first?.pending == Self.slow
             }
-            let published = try await stage.publish(4000, keys: 100)
+            let published = try await stage.publish(1500, keys: 100)
             var random = Seeded(seed)
             let progress = Progress()
             for number in 0..<kills {

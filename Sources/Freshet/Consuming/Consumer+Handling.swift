@@ -140,7 +140,8 @@ extension Consumer {
                 }
                 return succeeded(entry)
             } catch {
-                if Task.isCancelled { return abandon(entry) }
+                if error is StaleOwner { giveUpPartition(of: entry) }
+                if Task.isCancelled || error is StaleOwner { return abandon(entry) }
                 failedAttempts += 1
                 guard let settlement = failed(entry, error, failedAttempts) else { continue }
                 return end(entry, settlement)
@@ -172,7 +173,8 @@ extension Consumer {
             try await batch.handle(members)
             for entry in handled { succeeded(entry) }
         } catch {
-            if Task.isCancelled { return handled.forEach(abandon) }
+            if error is StaleOwner { handled.forEach(giveUpPartition) }
+            if Task.isCancelled || error is StaleOwner { return handled.forEach(abandon) }
             if members.count > 1 {
                 logger.info("a batch failed, trying its events one by one", metadata: ["reason": "\(error)"])
                 for entry in handled { await run([entry], batch) }
@@ -192,7 +194,7 @@ extension Consumer {
         Delivery(
             event: entry.content.event, group: group, topic: topic.name, partition: entry.stream.partition,
             position: entry.logPosition, attempt: failedAttempts + 1, replayID: entry.content.replayID,
-            claim: isOrdered ? tenures[entry.stream.partition].claim : nil)
+            claim: entry.claim)
     }
 
     // MARK: - Endings
@@ -254,7 +256,13 @@ extension Consumer {
         for share in shares { share.alarm.ring() }
     }
 
-    /// The handler was cancelled: the entry stays pending, for another consumer after the lease.
+    /// The partition is another consumer's by now, unless we have it again.
+    private func giveUpPartition(of entry: HeldEntry) {
+        let partition = entry.stream.partition
+        if isOrdered, tenures[partition].claim == entry.claim { lose(partition) }
+    }
+
+    /// The handler was cancelled, or its partition is lost: the entry stays pending, for another consumer after the lease.
     private func abandon(_ entry: HeldEntry) { forget(entry) }
 
     /// The handler has ended: the next of its key may start, and the delivery is settled.

@@ -203,6 +203,7 @@ actor Consumer {
     // MARK: - Holding
 
     func hold(_ entry: HeldEntry) {
+        if isOrdered { entry.claim = tenures[entry.stream.partition].claim }
         held.add(entry)
         heldCounts[entry.stream.partition] += 1
     }

@@ -24,6 +24,8 @@ final class HeldEntry {
     var claimedUntil: ContinuousClock.Instant
     /// The key that it is ordered by; nil when its order does not matter.
     var lane: KeyLane?
+    /// Under which claim it was taken, with an order.
+    var claim: PartitionClaim?
     /// Where it stands in the consumer's list of what is held.
     var index = -1
     /// Taken while the breaker was open, to see whether handlers work again: its failure counts no attempt.

@@ -54,6 +54,19 @@ public struct PartitionClaim: Sendable, Hashable {
     }
 }
 
+/// Thrown where effects are kept when their handler's consumer has lost the partition without knowing: nothing was
+/// changed, and the new owner handles the event. The consumer gives the partition up.
+public struct StaleOwner: Error, Sendable, CustomStringConvertible {
+    /// Who owns the partition now, and who took itself for the owner.
+    public let description: String
+
+    /// The owner of this claim has lost the partition to another one.
+    public init(topic: TopicName, partition: Int, claim: PartitionClaim, owner: String) {
+        description =
+            "partition \(partition) of '\(topic)' went from '\(claim.owner)' (epoch \(claim.epoch)) to '\(owner)'"
+    }
+}
+
 /// Where the epochs of partitions are kept that must not come back: a service's database.
 ///
 /// An epoch made in Redis is a fence for what stands in Redis. After a failover that lost the newest writes it can be given

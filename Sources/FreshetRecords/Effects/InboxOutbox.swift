@@ -26,7 +26,16 @@ enum InboxOutbox {
                       id INTEGER PRIMARY KEY, owner TEXT NOT NULL, held_until BIGINT NOT NULL)
                     """,
                     "INSERT INTO outbox_relay (id, owner, held_until) VALUES (1, '', 0)",
-                ])
+                ]),
+            Migration(
+                2, "owners of partitions",
+                [
+                    """
+                    CREATE TABLE partition_owners (
+                      topic TEXT NOT NULL, consumer_group TEXT NOT NULL, partition INTEGER NOT NULL, owner TEXT NOT NULL,
+                      epoch BIGINT NOT NULL, PRIMARY KEY (topic, consumer_group, partition))
+                    """
+                ]),
         ]
     }
 

@@ -39,13 +39,15 @@ public struct ServiceRecords: Sendable {
     }
 
     /// Applies an event's effects, unless this group has applied them before. When it returns they are committed; when
-    /// it throws nothing is.
+    /// it throws nothing is. Throws `StaleOwner` when the delivery's partition went to another owner (`.perKey`, with these
+    /// records as the subscription's `fence`).
     @discardableResult
     public func handle(
         _ delivery: Delivery, _ body: @escaping @Sendable (Effects) throws -> Void
     ) async throws -> Handled {
         let source = source
         let (handled, publishes) = try await database.transaction { transaction in
+            try Self.check(delivery, in: transaction)
             guard try InboxOutbox.enter(delivery, in: transaction) else { return (Handled.duplicate, false) }
             let effects = Effects(transaction: transaction, delivery: delivery, source: source)
             try body(effects)

@@ -111,13 +111,17 @@ public struct Worker: Sendable {
         logger.notice("drained")
     }
 
-    /// A subscription of this worker's group with its settings.
+    /// A subscription of this worker's group with its settings. With `.perKey` the worker's records are its fence.
     public func subscribe(
-        to topic: Topic, from start: StartPosition = .earliest, @HandlerBuilder handlers: () -> [On]
+        to topic: Topic, from start: StartPosition = .earliest, ordering: Ordering = .any,
+        @HandlerBuilder handlers: () -> [On]
     ) -> Subscription {
-        Subscription(
+        var options = settings.subscription
+        options.ordering = ordering
+        if ordering == .perKey { options.fence = records }
+        return Subscription(
             to: topic, group: settings.group, from: start, on: broker, consumer: settings.consumer,
-            options: settings.subscription, logger: logger, handlers: handlers)
+            options: options, logger: logger, handlers: handlers)
     }
 
     /// False when it was asked to stop before there was a connection.
