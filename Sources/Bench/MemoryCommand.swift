@@ -21,7 +21,9 @@ struct MemoryCommand: AsyncParsableCommand {
         try await untilInterrupted {
             let report = try await withBenchServer { server in
                 try await MemoryComparison(server: server, rounds: rounds)
-                    .run([.publish(batch: 256), .readAcknowledge(batch: 256)], few: 10_000, many: 1_000_000)
+                    .run(
+                        [.publish(batch: 256), .readAcknowledge(batch: 256), .deliver(.pending)], few: 10_000,
+                        many: 1_000_000)
             }
             print(try format == .json ? report.json() : report.table)
         }

@@ -15,7 +15,7 @@ struct ReclaimCommand: AsyncParsableCommand {
     var seed: UInt64?
 
     @Option(help: "How many consumers are killed.")
-    var kills = 12
+    var kills = 25
 
     func run() async throws {
         let seed = seed ?? UInt64.random(in: 0 ... .max)
@@ -23,11 +23,11 @@ struct ReclaimCommand: AsyncParsableCommand {
         try await untilInterrupted { try await attack(seed) }
     }
 
-    private static let consumers = 12
+    private static let consumers = 14
     private static let concurrency = 8
     /// So many events are handled for as long as the proof lasts: more than one look for silent consumers' entries can see,
     /// which is ten times as many as a consumer has room for.
-    private static let slow = 90
+    private static let slow = 106
 
     private func attack(_ seed: UInt64) async throws {
         let lease = Duration.seconds(2)
@@ -47,7 +47,7 @@ struct ReclaimCommand: AsyncParsableCommand {
             try await waiting(for: "the slow ones to run") {
                 try await stage.broker.groupReports(group: "free").first?.pending == Self.slow
             }
-            let published = try await stage.publish(1500, keys: 100)
+            let published = try await stage.publish(5000, keys: 100)
             var random = Seeded(seed)
             let progress = Progress()
             for number in 0..<kills {

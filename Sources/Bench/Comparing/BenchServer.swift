@@ -32,6 +32,12 @@ struct BenchServer: Sendable {
         }
         try await client.send(
             RedisCommand("XGROUP", "CREATE", Self.stream(of: work), Self.group, "0", "MKSTREAM"))
+        guard work == .deliver(.pending) else { return }
+        for start in stride(from: 0, to: entries / 10, by: 5000) {
+            try await client.send(
+                .xreadgroup(
+                    Self.group, "dead", [Self.stream(of: work)], count: min(5000, entries / 10 - start)))
+        }
     }
 
     /// The stream that the work is done on.

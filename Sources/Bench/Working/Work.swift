@@ -54,6 +54,8 @@ enum DeliveryKind: String, Sendable {
     case json = "deliver-json"
     /// The event's bytes, one at a time of each of 100,000 keys.
     case perKey = "deliver-per-key"
+    /// The event's bytes; a tenth of the events is pending at a consumer that has died.
+    case pending = "deliver-pending"
 }
 
 extension Work: ExpressibleByArgument {

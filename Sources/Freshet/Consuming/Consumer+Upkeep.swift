@@ -18,8 +18,10 @@ extension Consumer {
             }
             if now >= states[share.index].nextPromotion { await promoteDue(share) }
             if now >= nextSweep {
-                await sweep(share)
-                nextSweep = ContinuousClock.now + (isOrdered ? options.lease : options.lease / 2)
+                // What a dead consumer held can be more than there is room for: on as soon as there is some.
+                let goesOn = await sweep(share)
+                let pause = goesOn ? .milliseconds(10) : isOrdered ? options.lease : options.lease / 2
+                nextSweep = ContinuousClock.now + pause
             }
             if share.index == 0 { wakeForTime(now) }
             if isDraining && !hasStoppedReading { await wakeReader(of: share) }
@@ -48,16 +50,27 @@ extension Consumer {
 
     /// What nobody knows of: retries whose consumer has died, and entries that a silent one holds. One consumer of the group
     /// looks at a time, or each cost would be multiplied by their number; with an order it is the partition's owner.
-    private func sweep(_ share: Share) async {
-        guard !isDraining else { return }
-        if isOrdered { return await promoteDue(share) }
-        guard held.count < capacity, let partition = share.partitions.first else { return }
+    ///
+    /// - Returns: whether there is more to take over than there was room for.
+    private func sweep(_ share: Share) async -> Bool {
+        guard !isDraining, let partition = share.partitions.first else { return false }
+        if isOrdered {
+            await promoteDue(share)
+            return false
+        }
+        if states[share.index].hasMoreToReclaim { return roomToReclaim > 0 ? await reclaim(share) : true }
+        guard roomToReclaim > 0 else { return false }
         let turn = RedisCommand(
             "SET", broker.keys(topic.name, partition).sweep(group), name.rawValue, "NX", "PX",
             max(1, options.lease.inMilliseconds * 2 / 5))
-        guard let reply = try? await broker.client.send(turn), !reply.isNull else { return }
+        guard let reply = try? await broker.client.send(turn), !reply.isNull else { return false }
         await promoteDue(share)
-        await reclaim(share)
+        return await reclaim(share)
+    }
+
+    /// A little more than what reading leaves, which under load is nothing.
+    private var roomToReclaim: Int {
+        capacity + max(1, capacity / 4) - (held.count - states.reduce(0) { $0 + $1.settling })
     }
 
     // MARK: - Renewing
@@ -98,21 +111,24 @@ extension Consumer {
 
     /// Takes what other consumers have not renewed for a lease. The cursor of each stream is carried on from pass to
     /// pass, so that a long list of pending entries is seen whole.
-    private func reclaim(_ share: Share) async {
-        guard let others = await pendingOfOthers(in: share) else { return }
+    private func reclaim(_ share: Share) async -> Bool {
+        states[share.index].hasMoreToReclaim = false
+        guard let others = await pendingOfOthers(in: share) else { return false }
         for stream in others {
             var isFirst = true
-            while held.count < capacity, isFirst || cursors[ObjectIdentifier(stream)] != nil {
+            while roomToReclaim > 0, isFirst || cursors[ObjectIdentifier(stream)] != nil {
                 isFirst = false
                 do throws(RedisError) {
                     try await reclaim(from: stream)
                 } catch {
                     if error.code == .replyTooLarge, askForLess(share) { continue }
                     logger.debug("cannot reclaim", metadata: ["reason": "\(error)"])
-                    break
+                    return false
                 }
             }
         }
+        states[share.index].hasMoreToReclaim = others.contains { cursors[ObjectIdentifier($0)] != nil }
+        return states[share.index].hasMoreToReclaim
     }
 
     /// The streams of which more is pending than this consumer holds; one question for all of them.
@@ -136,7 +152,7 @@ extension Consumer {
         let claimed = try await broker.client.send(
             .xautoclaim(
                 stream.key, group.rawValue, name.rawValue, idle: options.lease, from: cursors[place] ?? .zero,
-                count: min(capacity - held.count, states[share(of: stream.partition).index].mostEntries)))
+                count: max(1, min(roomToReclaim, states[share(of: stream.partition).index].mostEntries))))
         cursors[place] = claimed.next
         report(deleted: claimed.deleted)
         let own = held.byID(of: stream)

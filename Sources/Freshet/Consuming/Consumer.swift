@@ -33,6 +33,8 @@ actor Consumer {
         var nextPromotion = ContinuousClock.now
         /// The most entries of a stream that are asked for at a time: fewer after a reply that was too large.
         var mostEntries = 1024
+        /// A dead consumer held more than there was room for.
+        var hasMoreToReclaim = false
         /// The partitions of the read that is under way.
         var reading: Set<Int> = []
         /// With an order: when it is looked next whether others were given entries, though nothing comes.
