@@ -103,16 +103,18 @@ import Testing
 
     @Test func `a key whose event failed waits for the retry, the others go on`() async throws {
         try await Rig.with { rig in
-            let (history, gate) = (History(), Gate())
+            let (history, gate, tries) = (History(), Gate(), Seen())
             var options = ordered()
             options.retry.on(Hiccup.self) { _ in .retryAfter(.milliseconds(300)) }
             let subscription = subscription(.orders, rig.broker, history, options) { order, delivery in
-                if delivery.event.partitionKey == "k0", order.orderId == "3", !gate.isOpen { throw Hiccup() }
+                guard delivery.event.partitionKey == "k0", order.orderId == "3", !gate.isOpen else { return }
+                tries.add(order.orderId)
+                throw Hiccup()
             }
             try await running(subscription) {
                 try await publish(30, keys: 3, to: .orders, on: rig.broker)
                 try await eventually("the other keys are handled") { history.count == 63 }
-                try await Task.sleep(for: .milliseconds(500))
+                try await eventually("it was tried again") { tries.count >= 3 }
                 #expect(history.count == 63, "its later events wait")
                 gate.open()
                 try await eventually("all") { history.count == 90 }
@@ -138,7 +140,10 @@ import Testing
             let heir = subscription(.orders, rig.broker, history, ordered(lease))
             try await running(heir) {
                 try await publish(5, keys: 4, to: .orders, on: rig.broker, from: 20)
-                try await Task.sleep(for: .milliseconds(300))
+                try await eventually("both have met") {
+                    let members = rig.broker.namespace.membersKey("orders", "a")
+                    return try await rig.client.send(RedisCommand("HLEN", members)).integer == 2
+                }
                 #expect(heir.counters[.acknowledged] == 0, "it stands by")
                 dying.cancel()
                 _ = await dying.result
@@ -203,6 +208,59 @@ import Testing
         }
     }
 
+    @Test func `an owner that knows of its loss acknowledges nothing either`() async throws {
+        try await Rig.with { rig in
+            let (history, gate, lost) = (History(), Gate(), Seen())
+            var options = ordered(.seconds(4))
+            options.observePartition = { _, _, isOwned in if !isOwned { lost.add("lost") } }
+            let subscription = subscription(.orders, rig.broker, history, options) { _, _ in await gate.wait()
+            }
+            try await running(subscription) {
+                try await publish(1, keys: 3, to: .orders, on: rig.broker)
+                try await eventually("three run") { history.running == 3 }
+                try await rig.client.send(
+                    RedisCommand("HSET", rig.keys.lease("a"), "owner", "other", "epoch", "9999999999999"))
+                try await eventually("it knows") { lost.count == 1 }
+                gate.open()
+                try await eventually("all three are refused") { subscription.counters[.fenced] == 3 }
+            }
+            #expect(try await rig.pending("a") == 3)
+        }
+    }
+
+    @Test func `a subscription that is shut down at any moment gives its partitions back`() async throws {
+        try await Rig.with { rig in
+            let topic = Topic("orders", partitions: 4)
+            for round in 0..<30 {
+                try await running(subscription(topic, rig.broker, History(), ordered(.seconds(60)))) {
+                    try await Task.sleep(for: .milliseconds(Int.random(in: 0...20)))
+                }
+                #expect(try await rig.owners(of: topic, "a").allSatisfy(\.isEmpty), "round \(round)")
+            }
+        }
+    }
+
+    @Test func `a probe whose partition was lost meanwhile is followed by another`() async throws {
+        try await Rig.with { rig in
+            let (history, calls) = (History(), Seen())
+            var options = ordered(.seconds(1))
+            options.breaker.failures = 2
+            options.breaker.pause = .milliseconds(50)
+            let subscription = subscription(.orders, rig.broker, history, options) { _, delivery in
+                calls.add("")
+                if calls.count <= 2 { throw Hiccup() }
+                if calls.count == 3, let claim = delivery.claim {
+                    throw StaleOwner(topic: "orders", partition: 0, claim: claim, owner: "other")
+                }
+            }
+            try await running(subscription) {
+                try await publish(2, keys: 4, to: .orders, on: rig.broker)
+                try await eventually("all are handled") { history.count == 8 }
+            }
+            #expect(history.disorder == [])
+        }
+    }
+
     @Test func `a reply that is lost on its way leaves no gap`() async throws {
         try await Rig.with { rig in
             let cutter = try ReplyCutter(at: "\(rig.server.folder)/cutter.sock", to: rig.server.socketPath)
@@ -239,11 +297,16 @@ import Testing
                 defer { frozen.close() }
                 async let stolen = frozen.send(
                     .xreadgroup("a", "frozen", [rig.keys.events], count: 10, block: .seconds(20)))
-                try await Task.sleep(for: .seconds(3))
-                try await publish(3, keys: 2, to: .orders, on: rig.broker, from: 1)
+                // It gets some as soon as it has waited longer than the owner's present read.
+                var round = 1
+                try await eventually("it is given some") {
+                    try await publish(1, keys: 2, to: .orders, on: rig.broker, from: round)
+                    round += 1
+                    return subscription.counters[.reclaimed] > 0
+                }
                 #expect(try await !stolen.isEmpty)
-                try await publish(3, keys: 2, to: .orders, on: rig.broker, from: 4)
-                try await eventually("all are handled") { history.count == 14 }
+                try await publish(3, keys: 2, to: .orders, on: rig.broker, from: round)
+                try await eventually("all are handled") { history.count == 2 * (round + 3) }
                 try await eventually("and settled") { try await rig.isSettled(.orders, "a") }
             }
             #expect(history.overlaps == 0 && history.disorder == [])

@@ -92,10 +92,8 @@ extension Consumer {
                 breaker.probeStarted()
                 permission = .nothing
             }
-            guard case .batch(let batch) = handler.call, !entry.isProbe else {
-                if case .batch(let batch) = handler.call { return .batch([entry], batch) }
-                return .one(entry)
-            }
+            guard case .batch(let batch) = handler.call else { return .one(entry) }
+            if entry.isProbe { return .batch([entry], batch) }
             let type = handler.type
             if lanes.gathering[type] == nil {
                 lanes.gathering[type] = .init(entries: [], due: .now + batch.longest)
@@ -104,7 +102,7 @@ extension Consumer {
             lanes.gathering[type]?.entries.append(entry)
             if let gathered = lanes.gathering[type], gathered.entries.count >= batch.most {
                 lanes.gathering[type] = nil
-                return .batch(gathered.entries, batch)
+                return .batch(stillOurs(gathered.entries), batch)
             }
         }
         guard !lanes.gathering.isEmpty, breaker.isClosed else { return nil }
@@ -112,9 +110,14 @@ extension Consumer {
         for (type, gathered) in lanes.gathering where gathered.due <= now {
             guard let handler = handlers[type], case .batch(let batch) = handler.call else { continue }
             lanes.gathering[type] = nil
-            return .batch(gathered.entries, batch)
+            return .batch(stillOurs(gathered.entries), batch)
         }
         return nil
+    }
+
+    /// A partition may have been lost while a batch gathered.
+    private func stillOurs(_ entries: [HeldEntry]) -> [HeldEntry] {
+        isOrdered ? entries.filter(mayStart) : entries
     }
 
     // MARK: - Handlers
@@ -206,7 +209,7 @@ extension Consumer {
 
     private func endInvalid(_ entry: HeldEntry, _ error: FreshetError) {
         logger.warning("invalid event", metadata: ["entry": "\(entry.id)", "reason": "\(error)"])
-        if entry.isProbe { breaker.probeEnded(at: .now) }
+        probeEnded(entry)
         end(entry, .invalid(reason: error.message))
     }
 
@@ -224,7 +227,7 @@ extension Consumer {
             if breaker.succeeded() { breakerClosed() }
         case .settle(.dead) where options.retry.response(to: error) == .deadLetter:
             logger.error("dead letter: the policy says so", metadata: metadata)
-            if entry.isProbe { breaker.probeEnded(at: .now) }
+            probeEnded(entry)
         default:
             if breaker.failed(isProbe: entry.isProbe, at: .now) {
                 counters.breaker(isOpen: true)
@@ -263,7 +266,17 @@ extension Consumer {
     }
 
     /// The handler was cancelled, or its partition is lost: the entry stays pending, for another consumer after the lease.
-    private func abandon(_ entry: HeldEntry) { forget(entry) }
+    private func abandon(_ entry: HeldEntry) {
+        probeEnded(entry)
+        forget(entry)
+    }
+
+    /// A probe ended without an answer: the next one may start.
+    private func probeEnded(_ entry: HeldEntry) {
+        guard entry.isProbe else { return }
+        breaker.probeEnded(at: .now)
+        shares[0].upkeepAlarm.ring()
+    }
 
     /// The handler has ended: the next of its key may start, and the delivery is settled.
     private func end(_ entry: HeldEntry, _ settlement: Settlement) {

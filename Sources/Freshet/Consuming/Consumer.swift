@@ -144,6 +144,17 @@ actor Consumer {
         ownershipAlarm.ring()
     }
 
+    /// All look: there may be nothing left to wait for.
+    private func wakeAll() {
+        for share in shares {
+            share.upkeepAlarm.ring()
+            share.fetchAlarm.ring()
+            wakeSettler(of: share)
+        }
+        wakeAllLanes()
+        ownershipAlarm.ring()
+    }
+
     // MARK: - Running
 
     func run() async throws(FreshetError) {
@@ -188,13 +199,7 @@ actor Consumer {
         readersLeft -= 1
         guard readersLeft == 0 else { return }
         handBackWhatWaits()
-        for share in shares {
-            share.upkeepAlarm.ring()
-            share.fetchAlarm.ring()
-            wakeSettler(of: share)
-        }
-        wakeAllLanes()
-        ownershipAlarm.ring()
+        wakeAll()
     }
 
     /// Whether the readers have stopped.
@@ -218,15 +223,7 @@ actor Consumer {
         if isOrdered, heldCounts[partition] == 0, tenures[partition].phase == .leaving {
             ownershipAlarm.ring()
         }
-        if isFinished {
-            for share in shares {
-                share.upkeepAlarm.ring()
-                share.fetchAlarm.ring()
-                wakeSettler(of: share)
-            }
-            wakeAllLanes()
-            ownershipAlarm.ring()
-        }
+        if isFinished { wakeAll() }
     }
 
     /// What is in hand and has not started goes to other consumers.

@@ -72,7 +72,8 @@ extension Broker {
         _ = try await visit(group, topic, selection) { retry, _ in try body(retry) }
     }
 
-    /// Changes retries; returns how many. Each is changed in one atomic step, and only when it still waits.
+    /// Changes retries; returns how many. Each is changed in one atomic step, and only when it still waits. Those that are
+    /// selected are held in memory with their events: a retry that fails again meanwhile is not taken for another one.
     ///
     /// - Parameter onProgress: called with the count after each; false ends it there.
     public func changeRetries(

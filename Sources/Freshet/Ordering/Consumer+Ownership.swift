@@ -15,8 +15,10 @@ extension Consumer {
             }
             await ownershipAlarm.wait(for: max(.milliseconds(1), nextMeeting - ContinuousClock.now))
         }
-        await giveBackWhatIsIdle()
+        // Of a consumer that is cancelled the leases run out: what it held may have been the reason.
         guard !Task.isCancelled else { return }
+        leaveAll()
+        await giveBackWhatIsIdle()
         _ = try? await broker.client.send(RedisCommand("HDEL", membersKey, name.rawValue))
     }
 

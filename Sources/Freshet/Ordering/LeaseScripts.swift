@@ -113,17 +113,17 @@ enum LeaseScripts {
         return {found, last}
         """)
 
-    /// The new owner of a partition takes up what the last one held, in the order of the stream.
+    /// Takes what others hold, or one of them, behind a position, in the order of the stream.
     ///
-    /// KEYS stream lease; ARGV group consumer epoch from count counted(0|1). Returns {entries, how often each was
-    /// delivered, ids that are gone, the last id or '' at the end}, or nothing when the partition is not ours any more. A
-    /// hand-over in good order counts no delivery.
+    /// KEYS stream lease; ARGV group consumer epoch position count counted(0|1) [holder]. Returns {entries, how often each was
+    /// delivered, ids that are gone, the last id or '' at the end}, or nothing when the partition is not ours any more. What
+    /// was not handed over in good order counts one more delivery.
     static let takeUp = RedisScript(
         """
         local lease = redis.call('HMGET', KEYS[2], 'owner', 'epoch')
         if lease[1] ~= ARGV[2] or lease[2] ~= ARGV[3] then return {} end
         local entries, counts, gone, last = {}, {}, {}, ''
-        local page = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[4], '+', ARGV[5])
+        local page = redis.call('XPENDING', KEYS[1], ARGV[1], '(' .. ARGV[4], '+', ARGV[5], unpack(ARGV, 7))
         for _, pending in ipairs(page) do
           local entry = redis.call('XRANGE', KEYS[1], pending[1], pending[1])[1]
           if entry then
@@ -138,25 +138,5 @@ enum LeaseScripts {
         end
         if #page == tonumber(ARGV[5]) then last = page[#page][1] end
         return {entries, counts, gone, last}
-        """)
-
-    /// Takes what a consumer holds behind a position. KEYS stream lease; ARGV group consumer epoch holder position count.
-    /// Returns {entries, ids that are gone}, or nothing when the partition is not ours any more.
-    static let takeBack = RedisScript(
-        """
-        local lease = redis.call('HMGET', KEYS[2], 'owner', 'epoch')
-        if lease[1] ~= ARGV[2] or lease[2] ~= ARGV[3] then return {} end
-        local entries, gone = {}, {}
-        for _, pending in ipairs(redis.call('XPENDING', KEYS[1], ARGV[1], '(' .. ARGV[5], '+', ARGV[6], ARGV[4])) do
-          local entry = redis.call('XRANGE', KEYS[1], pending[1], pending[1])[1]
-          if entry then
-            redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, pending[1], 'JUSTID')
-            entries[#entries + 1] = entry
-          else
-            redis.call('XACK', KEYS[1], ARGV[1], pending[1])
-            gone[#gone + 1] = pending[1]
-          end
-        end
-        return {entries, gone}
         """)
 }

@@ -98,8 +98,9 @@ struct Schedule {
 
     /// The next parked entries of a key, to be read again and given to `fetched`.
     mutating func fetch(_ lane: KeyLane) -> [KeyLane.Parked] {
-        lane.isFetching = true
-        return Array(lane.parked.prefix(Self.waitingPerKey))
+        let next = Array(lane.parked.prefix(Self.waitingPerKey))
+        lane.isFetching = !next.isEmpty
+        return next
     }
 
     /// Parked entries were read again: those that still exist, in their order.

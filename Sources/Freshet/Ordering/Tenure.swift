@@ -31,8 +31,8 @@ struct Takeover {
         case delayed(rank: Int)
         case due(after: StreamID)
         /// What was held, of the redelivery stream and then of the log.
-        case redelivery(from: StreamID)
-        case log(from: StreamID)
+        case redelivery(after: StreamID)
+        case log(after: StreamID)
     }
     var step = Step.delayed(rank: 0)
     /// The last owner did not give it back: what it held may have killed it.

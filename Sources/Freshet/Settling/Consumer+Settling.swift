@@ -57,7 +57,7 @@ extension Consumer {
             var others: [(entry: HeldEntry, settlement: Settlement)] = []
             for (entry, settlement) in batch where entry.stream === stream {
                 if case .acknowledged = settlement, !stream.isRedelivery, topic.kind == .log,
-                    claimedUntil(entry) > safe
+                    isSurelyOurs(entry, at: safe)
                 {
                     plain.append(entry)
                 } else {
@@ -71,14 +71,16 @@ extension Consumer {
         share.alarm.ring()
     }
 
-    /// Until when nobody else can have the entry: its own claim, or that of its partition.
-    private func claimedUntil(_ entry: HeldEntry) -> ContinuousClock.Instant {
-        isOrdered ? tenures[entry.stream.partition].keptUntil : entry.claimedUntil
+    /// Whether nobody else can have the entry by then: by its own claim, or that of its partition.
+    private func isSurelyOurs(_ entry: HeldEntry, at moment: ContinuousClock.Instant) -> Bool {
+        guard isOrdered else { return entry.claimedUntil > moment }
+        let tenure = tenures[entry.stream.partition]
+        return tenure.isOwned && tenure.keptUntil > moment
     }
 
     private func acknowledge(_ entries: [HeldEntry], of stream: ReadStream) async {
         let ids = entries.map(\.id)
-        await persist(at: stream) { () async throws(RedisError) in
+        await persist { () async throws(RedisError) in
             let count = try await self.broker.client.send(.xack(stream.key, self.group.rawValue, ids))
             self.counters.add(.acknowledged, count)
             self.counters.add(.fenced, ids.count - count)
@@ -97,7 +99,7 @@ extension Consumer {
         let sorted = endings.sorted { $0.entry.id < $1.entry.id }
         for start in stride(from: 0, to: sorted.count, by: Self.scriptBatch) {
             let batch = sorted[start..<min(start + Self.scriptBatch, sorted.count)]
-            await persist(at: stream) { () async throws(RedisError) in
+            await persist { () async throws(RedisError) in
                 try await self.perform(batch, of: stream)
             }
             for (entry, _) in batch { forget(entry) }
@@ -141,7 +143,7 @@ extension Consumer {
     }
 
     /// Until it is done: repeating a settlement that ran after all finds the entry settled and changes nothing.
-    private func persist(at stream: ReadStream, _ action: () async throws(RedisError) -> Void) async {
+    private func persist(_ action: () async throws(RedisError) -> Void) async {
         var pause = Duration.milliseconds(20)
         while true {
             do throws(RedisError) {
