@@ -207,6 +207,14 @@ private final class Scheduled {
         #expect(Balance.plan(for: "c1", among: uneven, partitions: 3) == .init())
     }
 
+    @Test func `what stays free is taken by anyone, since who was to take it may be dead`() {
+        let all = members([[0], [1], []])
+        let first = Balance.plan(for: "c0", among: all, partitions: 4)
+        #expect(first.free == [2, 3] && first.take.count == 1)
+        let second = Balance.plan(for: "c0", among: all, partitions: 4, freeBefore: [2, 3])
+        #expect(Set(second.take) == [2, 3])
+    }
+
     @Test func `random comings and goings end in balance, and no partition without owner`() {
         let seed = UInt64.random(in: 0 ... .max)
         var random = Seeded(seed)

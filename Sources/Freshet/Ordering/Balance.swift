@@ -11,23 +11,32 @@ struct Balance {
     struct Plan: Equatable {
         var give: [Int] = []
         var take: [Int] = []
+        /// What nobody owns, whoever is to take it.
+        var free: Set<Int> = []
     }
 
     /// Everybody gets the same number, or one more: those who have most keep the one more, so that little moves.
-    static func plan(for name: ConsumerName, among members: [Member], partitions: Int) -> Plan {
+    ///
+    /// - Parameter freeBefore: what nobody owned a moment ago. Whoever was to take it may be dead, and not known to be: anyone
+    ///   takes it then, however many that makes.
+    static func plan(
+        for name: ConsumerName, among members: [Member], partitions: Int, freeBefore: Set<Int> = []
+    ) -> Plan {
         guard let own = members.first(where: { $0.name == name }) else { return Plan() }
         let (share, rest) = partitions.quotientAndRemainder(dividingBy: members.count)
         let byWealth = members.sorted { ($1.owned.count, $0.name) < ($0.owned.count, $1.name) }
         let rank = byWealth.firstIndex { $0.name == name } ?? 0
         let target = share + (rank < rest ? 1 : 0)
-        if own.owned.count > target {
-            return Plan(give: Array(own.owned.sorted().suffix(own.owned.count - target)))
-        }
         let owned = members.reduce(into: Set<Int>()) { $0.formUnion($1.owned) }
         let free = (0..<partitions).filter { !owned.contains($0) }
+        guard own.owned.count <= target else {
+            let excess = own.owned.sorted().suffix(own.owned.count - target)
+            return Plan(give: Array(excess), free: Set(free))
+        }
         // Everybody begins elsewhere, so that several that come at once do not all ask for the same one.
         let offset = free.isEmpty ? 0 : rank * (share + 1) % free.count
-        let inTurn = free[offset...] + free[..<offset]
-        return Plan(take: Array(inTurn.prefix(target - own.owned.count)))
+        let inTurn = Array(free[offset...] + free[..<offset])
+        let due = inTurn.prefix(target - own.owned.count)
+        return Plan(take: due + inTurn.dropFirst(due.count).filter(freeBefore.contains), free: Set(free))
     }
 }

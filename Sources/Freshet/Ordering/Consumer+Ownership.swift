@@ -6,12 +6,15 @@ extension Consumer {
     /// Takes and gives back partitions until nothing is held any more.
     func keepPartitions() async {
         var nextMeeting = ContinuousClock.now
+        var free: Set<Int> = []
         while !Task.isCancelled && !isFinished {
             if isDraining { leaveAll() }
             await giveBackWhatIsIdle()
             if ContinuousClock.now >= nextMeeting, !isDraining {
-                await meet()
-                nextMeeting = ContinuousClock.now + options.lease / 2 * Double.random(in: 0.9...1)
+                free = await meet(freeBefore: free)
+                // Soon again while a partition has no owner: who was to take it may be dead.
+                let pause = free.isEmpty ? options.lease / 2 : options.lease / 6
+                nextMeeting = ContinuousClock.now + pause * Double.random(in: 0.9...1)
             }
             await ownershipAlarm.wait(for: max(.milliseconds(1), nextMeeting - ContinuousClock.now))
         }
@@ -26,7 +29,8 @@ extension Consumer {
 
     // MARK: - Sharing out
 
-    private func meet() async {
+    /// Says that this consumer lives, and gives and takes what is due; returns what nobody owned.
+    private func meet(freeBefore: Set<Int>) async -> Set<Int> {
         let owned = tenures.indices.filter { tenures[$0].isOwned }
         let members: [Balance.Member]
         do throws(RedisError) {
@@ -39,10 +43,12 @@ extension Consumer {
             members = Self.members(reply)
         } catch {
             // Those who own a partition keep it: only who gets what waits.
-            return logger.debug("cannot meet the group", metadata: ["reason": "\(error)"])
+            logger.debug("cannot meet the group", metadata: ["reason": "\(error)"])
+            return []
         }
-        guard !isDraining else { return }
-        let plan = Balance.plan(for: name, among: members, partitions: topic.partitions)
+        guard !isDraining else { return [] }
+        let plan = Balance.plan(
+            for: name, among: members, partitions: topic.partitions, freeBefore: freeBefore)
         for partition in plan.give { leave(partition) }
         for share in shares where !plan.give.allSatisfy({ !share.partitions.contains($0) }) {
             // It waits for new events of what is no longer to be read.
@@ -56,6 +62,7 @@ extension Consumer {
                 tasks.addTask { for partition in wanted { await self.take(partition) } }
             }
         }
+        return plan.free
     }
 
     private static func members(_ reply: RedisReply) -> [Balance.Member] {
