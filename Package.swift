@@ -76,7 +76,12 @@ let package = Package(
         library(
             "FreshetService",
             ["Freshet", "FreshetRecords", "Hiredis", lifecycle, signals, logging, arguments]),
-        library("FreshetTesting", ["Freshet", "Hiredis", logging, lifecycle]),
+        library("FreshetTesting", ["Freshet", "Hiredis", "CLuaShims", logging, lifecycle]),
+        // The in-memory broker runs the scripts that a server would: on the same Lua, 5.1.
+        .target(
+            name: "CLuaShims",
+            cSettings: [.enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error)],
+            linkerSettings: [.linkedLibrary("lua5.1")]),
         library("ShopEvents", ["Freshet"]),
         executable("OrderWorker", ["ShopEvents", "Freshet", "FreshetRecords", "FreshetService", arguments]),
         executable(
@@ -122,7 +127,7 @@ let package = Package(
         tests(
             "FreshetReplayTests",
             ["FreshetReplay", "Freshet", "Hiredis", "FreshetTesting", lifecycle, logging]),
-        tests("FreshetServiceTests", ["FreshetService", "FreshetRecords", "Freshet"]),
+        tests("FreshetServiceTests", ["FreshetService", "FreshetRecords", "Freshet", "FreshetTesting"]),
         tests("FreshetTestingTests", ["FreshetTesting", "Hiredis"]),
         tests("FreshetToolsTests", ["Freshet", "Hiredis", "FreshetTesting"]),
         tests("ShopEventsTests", ["ShopEvents", "Freshet"]),

@@ -6,11 +6,18 @@ public struct Broker: Sendable {
     public let client: RedisClient
     /// What every key begins with.
     public let namespace: Namespace
+    /// What waiting goes by.
+    package let clock: DeliveryClock
 
     /// The events of this namespace on this server.
     public init(_ client: RedisClient, namespace: Namespace = "freshet") {
+        self.init(client, namespace: namespace, clock: .system)
+    }
+
+    package init(_ client: RedisClient, namespace: Namespace, clock: DeliveryClock) {
         self.client = client
         self.namespace = namespace
+        self.clock = clock
     }
 
     /// The keys of one partition.

@@ -17,6 +17,10 @@ public struct FreshetError: Error, Sendable, CustomStringConvertible {
         public static let broker = Code(description: "broker")
         /// Something named does not exist.
         public static let notFound = Code(description: "not found")
+        /// The topic holds as many events as it may.
+        public static let full = Code(description: "full")
+        /// The event was published, and has not survived what it should have: see `Durability`.
+        public static let notDurable = Code(description: "not durable")
         /// A request that cannot be met as things stand.
         public static let refused = Code(description: "refused")
     }
@@ -39,9 +43,9 @@ public struct FreshetError: Error, Sendable, CustomStringConvertible {
     public init(_ cause: RedisError) { self.init(.broker, cause.description, cause: cause) }
 
     /// Whether the same call may succeed later, without anyone changing anything.
-    public var isRetryable: Bool { cause?.isRetryable ?? false }
+    public var isRetryable: Bool { cause?.isRetryable ?? (code == .full) }
     /// Whether what was asked may have been done all the same.
-    public var mayHaveRun: Bool { cause?.mayHaveRun ?? false }
+    public var mayHaveRun: Bool { cause?.mayHaveRun ?? (code == .notDurable) }
     /// The reason.
     public var description: String { message }
 }

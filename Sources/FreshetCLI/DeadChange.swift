@@ -3,6 +3,15 @@ internal import Freshet
 internal import FreshetService
 internal import Hiredis
 
+/// Which dead letters are meant, by what they are.
+struct DeadFilter: ParsableArguments {
+    @Option(help: "Only events of this type.") var type: EventType?
+    @Option(help: "Only those of this error, as 'freshet dead errors' prints it.") var error: String?
+
+    var filter: DeadLetterFilter { DeadLetterFilter(type: type, error: error) }
+    var isGiven: Bool { type != nil || error != nil }
+}
+
 /// Which dead letters are changed: never all of them by leaving something out.
 struct DeadSelection: ParsableArguments {
     @Option(parsing: .upToNextOption, help: "These dead letters, by the ids that 'list' shows.")
@@ -14,9 +23,14 @@ struct DeadSelection: ParsableArguments {
     @Option(help: "With --id: the partition, where the same id stands in several.")
     var partition: Int?
 
+    @OptionGroup var filter: DeadFilter
+
     func validate() throws {
-        guard all != !id.isEmpty else { throw ValidationError("say which: either --id ID ... or --all") }
-        guard partition == nil || !all else { throw ValidationError("--partition goes with --id") }
+        let ways = [all, !id.isEmpty, filter.isGiven].count { $0 }
+        guard ways == 1 else {
+            throw ValidationError("say which: --id ID ..., --all, or --type and --error")
+        }
+        guard partition == nil || !id.isEmpty else { throw ValidationError("--partition goes with --id") }
     }
 
     /// Throws when an id stands nowhere, or in several partitions.
@@ -25,6 +39,12 @@ struct DeadSelection: ParsableArguments {
     {
         if all {
             return (.all, try await broker.deadLetterCount(of: place.group, topic: topic))
+        }
+        if filter.isGiven {
+            var count = 0
+            for try await letter in broker.deadLetters(of: place.group, topic: topic)
+            where filter.filter.includes(letter) { count += 1 }
+            return (.matching(filter.filter), count)
         }
         var letters: [DeadLetter] = []
         for id in Set(id).sorted() {
@@ -59,7 +79,7 @@ struct DeadChange {
             // An id that does not exist says enough by itself.
             let topic =
                 try await
-                (selection.all ? place.existingTopic(on: broker) : broker.existingTopic(place.topic))
+                (selection.id.isEmpty ? place.existingTopic(on: broker) : broker.existingTopic(place.topic))
             let (letters, selected) = try await selection.letters(of: place, topic: topic, on: broker)
             let noun = "dead letter\(selected == 1 ? "" : "s") of '\(place.group)' on '\(place.topic)'"
             try await Change(place: place, noun: noun, verb: verb, confirmation: confirmation)

@@ -6,9 +6,10 @@ internal import FreshetService
 struct FreshetTool: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "freshet",
-        abstract: "Looks at topics, groups, retries and dead letters.",
+        abstract: "Declares topics, and looks at groups, events, retries and dead letters.",
         discussion: """
             Examples:
+              freshet topics apply topics.json
               freshet groups --namespace shop
               freshet tail orders --namespace shop --follow
               freshet tail orders --from 15m --format ndjson | jq .fields.data
@@ -22,7 +23,7 @@ struct FreshetTool: AsyncParsableCommand {
             Exit codes: 0 done, 1 failed, 2 partly done, 64 usage, 65 bad data, 69 Redis unreachable, 75 try again later, \
             78 wrong password or URL, 130 interrupted.
             """,
-        subcommands: [Groups.self, Tail.self, Publish.self, Retries.self, Dead.self])
+        subcommands: [Topics.self, Groups.self, Tail.self, Publish.self, Retries.self, Dead.self])
 
     static func main() async { await Tool.main(Self.self) }
 }

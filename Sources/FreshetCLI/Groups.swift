@@ -23,13 +23,36 @@ struct Groups: AsyncParsableCommand {
 
     @Option(help: "Only this topic.") var topic: TopicName?
     @Option(help: "Only this group.") var group: GroupName?
+    @Flag(help: "A row for each partition; JSON has them anyway.") var partitions = false
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
+
+    private struct PartitionRow: Encodable {
+        let topic: TopicName
+        let group: GroupName
+        let row: GroupReport.Partition
+    }
 
     func run() async throws {
         try await connection.withBroker { broker in
             let reports = try await broker.groupReports(topic: topic, group: group)
             if reports.isEmpty { try await explain(broker) }
+            if partitions, output.kind == .table {
+                return try output.show(
+                    reports.flatMap { report in
+                        report.partitions.map {
+                            PartitionRow(topic: report.topic, group: report.group, row: $0)
+                        }
+                    },
+                    columns: [
+                        ("topic", { $0.topic.rawValue }), ("group", { $0.group.rawValue }),
+                        ("partition", { "\($0.row.partition)" }), ("length", { "\($0.row.length)" }),
+                        ("waiting", { $0.row.lagKnown ? "\($0.row.waiting)" : "\($0.row.waiting)+" }),
+                        ("pending", { "\($0.row.pending)" }), ("delayed", { "\($0.row.delayed)" }),
+                        ("dead", { "\($0.row.dead)" }), ("invalid", { "\($0.row.invalid)" }),
+                        ("oldest", { $0.row.oldestWaitingSeconds.map(Self.age) ?? "-" }),
+                    ])
+            }
             try output.show(
                 reports,
                 columns: [

@@ -171,6 +171,49 @@ public final class RedisClient: Sendable {
         return capabilities
     }
 
+    /// Ends what is left at the server of this client's connections that broke with commands under way: what was sent there
+    /// and not read yet is never executed. Without it a command that may have run may also run later, behind whatever
+    /// comes to look for its effect.
+    ///
+    /// A connection is told from another server's by its number, name and age. When the user may not use CLIENT LIST and CLIENT
+    /// KILL nothing happens.
+    ///
+    /// - Parameter key: in a cluster, a key of the node that is meant.
+    package func endLostConnections(forKey key: String) async throws(RedisError) {
+        let core: ConnectionCore
+        switch backend {
+        case .connection(let own, _): core = own
+        case .cluster(let router): core = try await router.core(forKey: key)
+        }
+        let lost = core.lost.withLock { $0.filter { $0.id != nil } }
+        guard !lost.isEmpty else { return }
+        // A command without a key goes with the one before it.
+        var looking = RedisPipeline()
+        looking.append("EXISTS", key)
+        looking.append(arguments: ["CLIENT", "LIST", "ID"] + lost.compactMap(\.id))
+        let rows = try await send(looking)[1].string ?? ""
+        var ending = RedisPipeline()
+        ending.append("EXISTS", key)
+        for row in rows.split(whereSeparator: \.isNewline) {
+            // "id=7 addr=... name=... age=12 ...": neither name nor number has a space.
+            var fields: [String: String] = [:]
+            for field in row.split(separator: " ") {
+                let parts = field.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+                if parts.count == 2 { fields[String(parts[0])] = String(parts[1]) }
+            }
+            guard let id = fields["id"].flatMap({ Int($0) }), let age = fields["age"].flatMap({ Int($0) }),
+                let identity = lost.first(where: { $0.id == id }),
+                fields["name"] ?? "" == configuration.clientName ?? "",
+                abs(age - Int((ContinuousClock.now - identity.since).components.seconds)) <= 2
+            else { continue }
+            ending.append("CLIENT", "KILL", "ID", id)
+        }
+        if ending.count > 1 { _ = try await send(ending) }
+        core.lost.withLock { known in
+            known.removeAll { one in lost.contains { $0.generation == one.generation } }
+        }
+    }
+
     /// Closes the connections for ever. Who still waits gets `closed`.
     public func close() {
         switch backend {

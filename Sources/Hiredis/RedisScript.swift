@@ -9,10 +9,14 @@ public final class RedisScript: Sendable {
     /// A script with this text.
     public init(_ source: String) {
         self.source = source
+        digest = Self.digest(of: Array(source.utf8))
+    }
+
+    /// SHA-1 in hexadecimal digits, by which servers know a script.
+    package static func digest(of source: [UInt8]) -> String {
         var text = [CChar](repeating: 0, count: 41)
-        let bytes = Array(source.utf8)
-        unsafe fch_sha1_hex(bytes, bytes.count, &text)
-        digest = String(nullTerminated: text)
+        unsafe fch_sha1_hex(source, source.count, &text)
+        return String(nullTerminated: text)
     }
 
     /// Runs the script; what the script returns comes back, an error it raises is thrown.
@@ -25,11 +29,41 @@ public final class RedisScript: Sendable {
     public func run(on client: RedisClient, keys: [String], arguments: [any RedisArgument] = [])
         async throws(RedisError) -> RedisReply
     {
-        let rest = [keys.count] as [any RedisArgument] + keys + arguments
-        do {
-            return try await client.send(RedisCommand(arguments: ["EVALSHA", digest] + rest))
-        } catch  where error.remedy == .loadScript {
-            return try await client.send(RedisCommand(arguments: ["EVAL", source] + rest))
+        try await run(on: client, keys: keys, argumentCount: arguments.count) { command in
+            for argument in arguments { argument.write(to: &command) }
+        }[0]
+    }
+
+    /// The same with arguments that are written straight into the command.
+    ///
+    /// - Parameters:
+    ///   - argumentCount: how many arguments `write` appends, keys not counted.
+    ///   - following: commands that go with the script, on the same connection.
+    ///   - block: how long the server may keep their replies back.
+    /// - Returns: the script's reply, which is no error, and theirs.
+    @discardableResult
+    package func run(
+        on client: RedisClient, keys: [String], argumentCount: Int,
+        following: RedisPipeline = RedisPipeline(),
+        block: Duration = .zero, _ write: (inout CommandWriter) -> Void
+    ) async throws(RedisError) -> RedisReplies {
+        func command(_ name: StaticString, _ script: String) -> RedisPipeline {
+            var pipeline = RedisPipeline()
+            pipeline.append(argumentCount: 3 + keys.count + argumentCount) { command in
+                command.append(name)
+                command.append(script)
+                keys.count.write(to: &command)
+                for key in keys { command.append(key) }
+                write(&command)
+            }
+            pipeline.append(following)
+            return pipeline
         }
+        var replies = try await client.send(command("EVALSHA", digest), block: block)
+        if replies[0].error?.remedy == .loadScript {
+            replies = try await client.send(command("EVAL", source), block: block)
+        }
+        try replies[0].get()
+        return replies
     }
 }

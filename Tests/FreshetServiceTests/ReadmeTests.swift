@@ -2,6 +2,7 @@ import Foundation
 import Freshet
 import FreshetRecords
 import FreshetService
+import FreshetTesting
 import Testing
 
 struct OrderPlaced: EventPayload {
@@ -41,7 +42,7 @@ private func store(_ data: EventData) {}
 
 /// The README's delivery: compiled here, and compared with the README below.
 func readmeDelivery(on broker: Broker) async throws {
-    // From here:
+    // Delivery, from here:
     var options = SubscriptionOptions()
     options.ordering = .perKey  // one event of a key at a time, in the log's order
     options.retry.maximumAttempts = 8  // back-off with full jitter in between
@@ -55,21 +56,70 @@ func readmeDelivery(on broker: Broker) async throws {
         OnBatch(OrderSeen.self, upTo: 500, within: .milliseconds(20)) { orders in try await insert(orders) }
         On("scan.taken") { delivery in store(delivery.event.data) }  // the bytes, whatever they are
     }.run()
-    // To here.
+    // Delivery, to here.
+}
+
+func readmePublishing(
+    _ placed: Event, _ many: [Event], _ reminder: Event, _ tomorrow: Timestamp, on broker: Broker
+) async throws {
+    // Publishing, from here:
+    try await broker.declare(
+        TopicDeclaration(
+            Topic("orders", partitions: 8), groups: [GroupDeclaration("invoice", ordering: .perKey)],
+            retention: Retention(age: .seconds(7 * 86_400)),
+            durability: .replicated(1, within: .milliseconds(500)), limit: 5_000_000))
+
+    let publisher = Publisher(to: Topic("orders", partitions: 8), on: broker)
+    try await publisher.publish(placed)
+    for outcome in try await publisher.publish(many) { _ = try outcome.get() }  // each event has its own
+    try await publisher.publish(reminder, deliverAt: tomorrow)
+    // Publishing, to here.
+}
+
+func readmeTesting() async throws {
+    let (sent, failed) = (Record<String>(), Gate())
+    @Sendable func send(_ order: OrderPlaced) async throws {
+        sent.add(order.orderId)
+        if !failed.isOpen {
+            failed.open()
+            throw CardRefused()
+        }
+    }
+    let placed = try Event(OrderPlaced(orderId: "1", total: 5), source: "till")
+    // Testing, from here:
+    let memory = try InMemoryBroker()  // in this process, its clock stands still
+    let invoices = Subscription(to: .orders, group: "invoice", on: memory.broker) {
+        On(OrderPlaced.self) { order, _ in try await send(order) }  // fails the first time
+    }
+    try await running(invoices) {
+        try await Publisher(to: .orders, on: memory.broker).publish(placed)
+        try await memory.settled("invoice", of: .orders)  // all that can be done now: the retry waits
+        await memory.advance(by: .seconds(30))
+        try await memory.settled("invoice", of: .orders)  // and the retry is done
+    }
+    // Testing, to here.
+    #expect(sent.count == 2)
 }
 
 @Suite struct ReadmeTests {
-    @Test func `the delivery in the README is the one that is compiled here`() throws {
+    @Test(arguments: [
+        ("Delivery", "    var options = SubscriptionOptions()", "\n\n* **Order.**"),
+        ("Publishing", "    try await broker.declare(", "\n\n* **Retention**"),
+        ("Testing", "    let memory = try InMemoryBroker()", "\n\nNo server and no sleep"),
+    ])
+    func `what the README shows is what is compiled here`(name: String, first: String, after: String) throws {
         let own = try String(contentsOfFile: #filePath, encoding: .utf8)
         let root = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
         let readme = try String(contentsOfFile: "\(root)/README.md", encoding: .utf8)
-        let shown = try #require(readme.range(of: "    var options = SubscriptionOptions()"))
-        let end = try #require(readme[shown.lowerBound...].range(of: "\n\n* **Order.**"))
-        let from = try #require(own.range(of: "    // From here:\n"))
-        let to = try #require(own.range(of: "    // To here."))
+        let shown = try #require(readme.range(of: first))
+        let end = try #require(readme[shown.lowerBound...].range(of: after))
+        let from = try #require(own.range(of: "    // \(name), from here:\n"))
+        let to = try #require(own.range(of: "    // \(name), to here."))
         let snippet = code(readme[shown.lowerBound..<end.lowerBound])
         #expect(snippet.count > 300 && snippet == code(own[from.upperBound..<to.lowerBound]))
     }
+
+    @Test func `the README's own test passes`() async throws { try await readmeTesting() }
 
     /// Without the white space, which the formatter owns, and with it the places of line breaks.
     private func code(_ text: some StringProtocol) -> String {

@@ -34,7 +34,7 @@ import Testing
     }
 
     private func subscription(
-        _ topic: Topic, _ broker: Broker, _ history: History, _ options: SubscriptionOptions,
+        _ topic: Topic, _ broker: Broker, _ history: KeyHistory, _ options: SubscriptionOptions,
         _ work: @escaping @Sendable (Placed, Delivery) async throws -> Void = { _, _ in }
     ) -> Subscription {
         Subscription(to: topic, group: "a", on: broker, options: options) {
@@ -53,7 +53,7 @@ import Testing
     {
         try await Rig.with { rig in
             let topic = Topic("orders", partitions: 4)
-            let history = History()
+            let history = KeyHistory()
             let subscriptions = (0..<3).map { _ in
                 subscription(topic, rig.broker, history, ordered()) { _, _ in
                     if Int.random(in: 0..<4) == 0 { try await Task.sleep(for: .milliseconds(1)) }
@@ -80,7 +80,7 @@ import Testing
 
     @Test func `a slow key holds up no other, however many of its events wait`() async throws {
         try await Rig.with { rig in
-            let (history, gate) = (History(), Gate())
+            let (history, gate) = (KeyHistory(), Gate())
             let subscription = subscription(.orders, rig.broker, history, ordered(concurrency: 16)) {
                 _, delivery in
                 if delivery.event.partitionKey == "slow" { await gate.wait() }
@@ -101,31 +101,9 @@ import Testing
         }
     }
 
-    @Test func `a key whose event failed waits for the retry, the others go on`() async throws {
-        try await Rig.with { rig in
-            let (history, gate, tries) = (History(), Gate(), Seen())
-            var options = ordered()
-            options.retry.on(Hiccup.self) { _ in .retryAfter(.milliseconds(300)) }
-            let subscription = subscription(.orders, rig.broker, history, options) { order, delivery in
-                guard delivery.event.partitionKey == "k0", order.orderId == "3", !gate.isOpen else { return }
-                tries.add(order.orderId)
-                throw Hiccup()
-            }
-            try await running(subscription) {
-                try await publish(30, keys: 3, to: .orders, on: rig.broker)
-                try await eventually("the other keys are handled") { history.count == 63 }
-                try await eventually("it was tried again") { tries.count >= 3 }
-                #expect(history.count == 63, "its later events wait")
-                gate.open()
-                try await eventually("all") { history.count == 90 }
-            }
-            #expect(history.overlaps == 0 && history.disorder == [])
-        }
-    }
-
     @Test func `a consumer that stands by takes over from one that died, from where it was`() async throws {
         try await Rig.with { rig in
-            let history = History()
+            let history = KeyHistory()
             let lease = Duration.seconds(1)
             // The first one dies with handlers running, retries put off and events parked.
             let doomed = subscription(.orders, rig.broker, history, ordered(lease)) { order, delivery in
@@ -160,7 +138,7 @@ import Testing
 
     @Test func `at shutdown a partition goes on at once, with what was held and not begun`() async throws {
         try await Rig.with { rig in
-            let (history, gate) = (History(), Gate())
+            let (history, gate) = (KeyHistory(), Gate())
             // So long that only a hand-over in good order is in time.
             let first = subscription(.orders, rig.broker, history, ordered(.seconds(6), concurrency: 8)) {
                 _, _ in
@@ -187,30 +165,9 @@ import Testing
         }
     }
 
-    @Test func `an owner that lost its partition without knowing settles nothing`() async throws {
-        try await Rig.with { rig in
-            let (history, gate) = (History(), Gate())
-            let subscription = subscription(.orders, rig.broker, history, ordered(.seconds(60))) { _, _ in
-                await gate.wait()
-                throw Respond(.deadLetter, because: "a stale owner says so")
-            }
-            try await running(subscription) {
-                try await publish(1, keys: 3, to: .orders, on: rig.broker)
-                try await eventually("three run") { history.running == 3 }
-                // Another owner, as after a failover that lost the lease.
-                try await rig.client.send(
-                    RedisCommand("HSET", rig.keys.lease("a"), "owner", "other", "epoch", "9999999999999"))
-                gate.open()
-                try await eventually("all three are refused") { subscription.counters[.fenced] == 3 }
-            }
-            #expect(try await rig.length(rig.keys.dead("a")) == 0)
-            #expect(try await rig.pending("a") == 3)
-        }
-    }
-
     @Test func `an owner that knows of its loss acknowledges nothing either`() async throws {
         try await Rig.with { rig in
-            let (history, gate, lost) = (History(), Gate(), Seen())
+            let (history, gate, lost) = (KeyHistory(), Gate(), Record<String>())
             var options = ordered(.seconds(4))
             options.observePartition = { _, _, isOwned in if !isOwned { lost.add("lost") } }
             let subscription = subscription(.orders, rig.broker, history, options) { _, _ in await gate.wait()
@@ -232,7 +189,7 @@ import Testing
         try await Rig.with { rig in
             let topic = Topic("orders", partitions: 4)
             for round in 0..<30 {
-                try await running(subscription(topic, rig.broker, History(), ordered(.seconds(60)))) {
+                try await running(subscription(topic, rig.broker, KeyHistory(), ordered(.seconds(60)))) {
                     try await Task.sleep(for: .milliseconds(Int.random(in: 0...20)))
                 }
                 #expect(try await rig.owners(of: topic, "a").allSatisfy(\.isEmpty), "round \(round)")
@@ -242,7 +199,7 @@ import Testing
 
     @Test func `a probe whose partition was lost meanwhile is followed by another`() async throws {
         try await Rig.with { rig in
-            let (history, calls) = (History(), Seen())
+            let (history, calls) = (KeyHistory(), Record<String>())
             var options = ordered(.seconds(1))
             options.breaker.failures = 2
             options.breaker.pause = .milliseconds(50)
@@ -267,7 +224,7 @@ import Testing
             defer { cutter.stop() }
             let client = RedisClient(try RedisConfiguration(url: "unix://\(cutter.path)"))
             defer { client.close() }
-            let history = History()
+            let history = KeyHistory()
             // So long that nothing comes back by a lease that ran out.
             let subscription = subscription(
                 .orders, Broker(client, namespace: "test"), history, ordered(.seconds(120)))
@@ -287,7 +244,7 @@ import Testing
 
     @Test func `what the server gives to a former owner is taken back, in order`() async throws {
         try await Rig.with { rig in
-            let history = History()
+            let history = KeyHistory()
             let subscription = subscription(.orders, rig.broker, history, ordered(.seconds(120)))
             try await running(subscription) {
                 try await publish(1, keys: 2, to: .orders, on: rig.broker)
@@ -314,27 +271,13 @@ import Testing
         }
     }
 
-    @Test func `consumers with another ordering than their group's are refused`() async throws {
-        try await Rig.with { rig in
-            let history = History()
-            try await running(subscription(.orders, rig.broker, history, ordered())) {
-                try await publish(1, keys: 1, to: .orders, on: rig.broker)
-                try await eventually("handled") { history.count == 1 }
-            }
-            let error = await #expect(throws: FreshetError.self) {
-                try await subscription(.orders, rig.broker, history, options()).run()
-            }
-            #expect(error?.message.contains("the group 'a' has the ordering 'perKey'") == true)
-        }
-    }
-
     @Test func `consumers come and go on a cluster, and each key keeps its order`() async throws {
         try await withRedisCluster { nodes in
             let client = RedisClient(try RedisConfiguration(url: nodes.url))
             defer { client.close() }
             let broker = Broker(client, namespace: "test")
             let topic = Topic("orders", partitions: 5)
-            let history = History()
+            let history = KeyHistory()
             func make() -> Subscription {
                 subscription(topic, broker, history, ordered()) { _, _ in
                     if Int.random(in: 0..<20) == 0 { throw Hiccup() }
@@ -350,44 +293,6 @@ import Testing
                 try await eventually("all are handled", within: .seconds(60)) { history.count == 600 }
             }
             #expect(history.overlaps == 0 && history.disorder == [])
-        }
-    }
-}
-
-/// What the handlers of each key did, and when.
-final class History: Sendable {
-    private struct State {
-        var running: [String: Int] = [:]
-        var done: [String: [Int]] = [:]
-        var overlaps = 0
-        var mostAtOnce = 0
-    }
-    private let state = Mutex(State())
-
-    func begin(_ key: String, _ number: Int) {
-        state.withLock { state in
-            if state.running[key] != nil { state.overlaps += 1 }
-            state.running[key] = number
-            state.mostAtOnce = max(state.mostAtOnce, state.running.count)
-        }
-    }
-    func end(_ key: String) { state.withLock { $0.running[key] = nil } }
-    func done(_ key: String, _ number: Int) { state.withLock { $0.done[key, default: []].append(number) } }
-    func forgetRunning() { state.withLock { $0.running = [:] } }
-
-    var running: Int { state.withLock { $0.running.count } }
-    var overlaps: Int { state.withLock { $0.overlaps } }
-    var mostAtOnce: Int { state.withLock { $0.mostAtOnce } }
-    /// How many different events are done.
-    var count: Int { state.withLock { $0.done.values.reduce(0) { $0 + Set($1).count } } }
-    /// The keys whose events did not happen in order, each counted where it was done first.
-    var disorder: [String] {
-        state.withLock { state in
-            state.done.compactMap { key, numbers in
-                var seen: Set<Int> = []
-                let first = numbers.filter { seen.insert($0).inserted }
-                return first == first.sorted() ? nil : "\(key): \(first)"
-            }
         }
     }
 }

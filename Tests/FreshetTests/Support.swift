@@ -22,8 +22,10 @@ struct Rig {
     var client: RedisClient { broker.client }
     var keys: PartitionKeys { broker.keys("orders", 0) }
 
-    static func with(_ body: (Rig) async throws -> Void) async throws {
-        try await withRedisServer(LocalRedisServer(appendOnly: true)) { server in
+    static func with(
+        _ server: LocalRedisServer = LocalRedisServer(appendOnly: true), _ body: (Rig) async throws -> Void
+    ) async throws {
+        try await withRedisServer(server) { server in
             var configuration = try RedisConfiguration(url: server.url)
             configuration.commandTimeout = .seconds(2)
             let client = RedisClient(configuration)
@@ -62,14 +64,6 @@ struct Rig {
 
 let quiet = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
 
-/// What handlers saw, from any thread.
-final class Seen: Sendable {
-    private let list = Mutex<[String]>([])
-    func add(_ text: String) { list.withLock { $0.append(text) } }
-    var all: [String] { list.withLock { $0 } }
-    var count: Int { all.count }
-}
-
 func options(
     concurrency: Int = 8, lease: Duration = .seconds(10), attempts: Int = 3, deliveries: Int = 10
 ) -> SubscriptionOptions {
@@ -80,30 +74,4 @@ func options(
     options.retry.base = .milliseconds(5)
     options.maximumDeliveries = deliveries
     return options
-}
-
-/// Holds handlers until it is opened.
-final class Gate: Sendable {
-    private let state = Mutex<(isOpen: Bool, waiters: [CheckedContinuation<Void, Never>])>((false, []))
-
-    func wait() async {
-        await withCheckedContinuation { continuation in
-            let isOpen = state.withLock { state in
-                if !state.isOpen { state.waiters.append(continuation) }
-                return state.isOpen
-            }
-            if isOpen { continuation.resume() }
-        }
-    }
-
-    var isOpen: Bool { state.withLock { $0.isOpen } }
-
-    func open() {
-        let waiters = state.withLock { state in
-            state.isOpen = true
-            defer { state.waiters = [] }
-            return state.waiters
-        }
-        for waiter in waiters { waiter.resume() }
-    }
 }

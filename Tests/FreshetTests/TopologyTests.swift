@@ -16,7 +16,7 @@ import Testing
         let broker = Broker(client, namespace: "test")
         let topic = Topic("orders", partitions: partitions)
         let publisher = Publisher(to: topic, on: broker)
-        let seen = Seen()
+        let seen = Record<String>()
         let subscription = Subscription(
             to: topic, group: "a", on: broker, options: options(concurrency: 32, lease: .seconds(2))
         ) {
@@ -88,7 +88,7 @@ import Testing
             let logs = (0..<6).map { broker.keys("orders", $0).events }
             let healthy = logs.filter { nodes.firstPrimary(of: $0) != 0 }
             try #require(!healthy.isEmpty && healthy.count < 6)
-            let (gate, seen, lease) = (Gate(), Seen(), Duration.seconds(3))
+            let (gate, seen, lease) = (Gate(), Record<String>(), Duration.seconds(3))
             let subscription = Subscription(
                 to: topic, group: "a", on: broker, options: options(concurrency: 48, lease: lease)
             ) {

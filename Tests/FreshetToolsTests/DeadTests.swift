@@ -126,4 +126,67 @@ import Testing
             #expect(try await rig.length("test:redelivery:{orders:1}:payment") == 1)
         }
     }
+
+    /// Three letters of two kinds of failure.
+    private func withErrors(_ body: (Rig) async throws -> Void) async throws {
+        try await Self.withLetters(1...1) { rig in
+            for (number, reason) in [(2, "order 17 of o-4 is gone"), (3, "order 18 of o-99 is gone")] {
+                try await rig.redis(
+                    "XADD", dead, "\(number)-0", "id", "e\(number)", "source", "till", "type",
+                    "order.changed", "data",
+                    "{\"n\":1}", "bytes", [0xff] as [UInt8], "freshetreason", reason, "freshetfailedat",
+                    "2026-01-02T03:04:0\(number).000Z")
+            }
+            try await body(rig)
+        }
+    }
+
+    @Test func `errors of one kind are counted together, and can be listed, retried and discarded`()
+        async throws
+    {
+        struct Kind: Decodable {
+            let error, first, last: String
+            let count: Int
+            let types: [String]
+        }
+        try await withErrors { rig in
+            let kinds = try await run(rig, "errors").json([Kind].self)
+            #expect(
+                kinds.map(\.error) == ["order # of # is gone", "no answer"] && kinds.map(\.count) == [2, 1])
+            #expect(kinds[0].types == ["order.changed"] && kinds[0].first < kinds[0].last)
+            let listed = try await run(rig, "list", "--error", "order # of # is gone").json([Letter2].self)
+            #expect(listed.map(\.id) == ["2-0", "3-0"])
+            let dry = try await run(rig, "discard", "--error", "order # of # is gone", "--dry-run")
+            #expect(try dry.json(Report.self) == Report(2, 0))
+            let discarded = try await run(rig, "discard", "--error", "order # of # is gone", "--yes")
+            #expect(try discarded.json(Report.self) == Report(2, 2))
+            #expect(try await rig.length(dead) == 1)
+            let retried = try await run(rig, "retry", "--type", "order.placed", "--yes")
+            #expect(try retried.json(Report.self) == Report(1, 1))
+            #expect(try await rig.length(dead) == 0)
+            #expect(try await rig.length(redelivery) == 1)
+            #expect(try await run(rig, "retry", "--all", "--type", "order.placed").exitCode == 64)
+        }
+    }
+
+    private struct Letter2: Decodable { let id: String }
+
+    @Test func `one is shown whole`() async throws {
+        struct Shown: Decodable {
+            let id: String
+            let fields: [String: String]
+        }
+        try await withErrors { rig in
+            let shown = try await run(rig, "show", "--id", "2-0").json([Shown].self)
+            #expect(shown.count == 1 && shown[0].fields["data"] == "{\"n\":1}")
+            #expect(
+                shown[0].fields["bytes_base64"] == "/w=="
+                    && shown[0].fields["freshetreason"] == "order 17 of o-4 is gone")
+            let text = try await rig.start("freshet", ["dead", "show"] + Self.place + ["--id", "2-0"])
+                .outcome()
+            #expect(text.lines.contains("data: {\"n\":1}"))
+            let missing = try await run(rig, "show", "--id", "9-0")
+            #expect(missing.exitCode == 1 && missing.errors.contains("'9-0'"))
+        }
+    }
 }

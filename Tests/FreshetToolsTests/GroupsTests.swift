@@ -15,7 +15,16 @@ import Testing
                 try outcome.json([MemberNames].self).map(\.names) == [
                     [
                         "consumers", "dead", "delayed", "group", "invalid", "lagKnown", "length",
-                        "oldestWaitingSeconds", "pending", "topic", "waiting",
+                        "oldestWaitingSeconds", "partitions", "pending", "topic", "waiting",
+                    ]
+                ])
+            struct Partitions: Decodable { let partitions: [MemberNames] }
+            #expect(
+                try outcome.json([Partitions].self)[0].partitions.map(\.names) == [
+                    [
+                        "dead", "delayed", "invalid", "lagKnown", "length", "oldestWaitingSeconds",
+                        "partition",
+                        "pending", "waiting",
                     ]
                 ])
             struct Consumers: Decodable { let consumers: [MemberNames] }
@@ -43,6 +52,19 @@ import Testing
             #expect(outcome.lines[0].hasPrefix("TOPIC   GROUP                     LENGTH  WAITING"))
             #expect(outcome.lines[1].hasPrefix("orders  a-group-with-a-long-name      12        0"))
             #expect(outcome.lines[2].hasPrefix("orders  payment                       12       12"))
+        }
+    }
+
+    @Test func `with --partitions each has its row`() async throws {
+        try await Rig.with { rig in
+            try await rig.publish(1...2)
+            try await rig.publish(1...3, partition: 1)
+            for partition in 0...1 { try await rig.createGroup(partition: partition) }
+            let table = try await rig.run("freshet", "groups", "--partitions")
+            #expect(table.lines.count == 3 && table.lines[0].contains("PARTITION"))
+            let report = try await rig.run("freshet", "groups", "--format", "json").json([GroupReport].self)[
+                0]
+            #expect(report.partitions.map(\.waiting) == [2, 3] && report.waiting == 5)
         }
     }
 

@@ -1,3 +1,4 @@
+import FreshetTesting
 import Glibc
 import Synchronization
 
@@ -11,20 +12,11 @@ final class FakeServer: Sendable {
 
     /// - Parameter serve: gets the number of the connection, from 0, and its descriptor, which is closed afterwards.
     init(serve: @escaping @Sendable (Int, Int32) -> Void) {
-        listener = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: path.utf8) }
-        let bound = unsafe withUnsafePointer(to: &address) { pointer in
-            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                unsafe bind(listener, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
-        precondition(bound == 0 && listen(listener, 16) == 0, "the fake server cannot listen")
-        start { [self, listener] in
+        do { listener = try UnixSocket.listen(at: path) } catch { preconditionFailure("\(error)") }
+        UnixSocket.thread { [self, listener] in
             while case let connection = accept(listener, nil, nil), connection >= 0 {
                 let number = accepted.wrappingAdd(1, ordering: .relaxed).oldValue
-                start {
+                UnixSocket.thread {
                     serve(number, connection)
                     close(connection)
                 }
@@ -53,33 +45,6 @@ final class FakeServer: Sendable {
     /// Writes all of it; false when the peer has gone.
     @discardableResult
     static func write(_ bytes: [UInt8], to connection: Int32) -> Bool {
-        var rest = bytes[...]
-        while !rest.isEmpty {
-            let count = unsafe rest.withUnsafeBytes {
-                unsafe send(connection, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
-            }
-            guard count > 0 else { return false }
-            rest = rest.dropFirst(count)
-        }
-        return true
+        UnixSocket.send(bytes[...], to: connection)
     }
-}
-
-/// A thread that blocks must not be one of Swift's.
-private func start(_ body: @escaping @Sendable () -> Void) {
-    final class Box: Sendable {
-        let body: @Sendable () -> Void
-        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-    }
-    var thread = pthread_t()
-    let box = unsafe Unmanaged.passRetained(Box(body)).toOpaque()
-    unsafe pthread_create(
-        &thread, nil,
-        { pointer in
-            if let pointer = unsafe pointer {
-                unsafe Unmanaged<Box>.fromOpaque(pointer).takeRetainedValue().body()
-            }
-            return nil
-        }, box)
-    pthread_detach(thread)
 }

@@ -83,7 +83,7 @@ extension Consumer {
     /// What a lane runs next; nil when it must wait.
     private func nextWork() -> Lanes.Work? {
         if isDraining { return nil }
-        var permission = breaker.isClosed ? .anything : breaker.permission(at: .now)
+        var permission = breaker.isClosed ? .anything : breaker.permission(at: clock.now)
         while permission != .nothing, let entry = schedule.next() {
             if isOrdered, !mayStart(entry) { continue }
             guard let handler = entry.handler else { continue }
@@ -93,10 +93,10 @@ extension Consumer {
                 permission = .nothing
             }
             guard case .batch(let batch) = handler.call else { return .one(entry) }
-            if entry.isProbe { return .batch([entry], batch) }
+            if entry.isProbe || entry.suspicion > 0 { return .batch([entry], batch) }
             let type = handler.type
             if lanes.gathering[type] == nil {
-                lanes.gathering[type] = .init(entries: [], due: .now + batch.longest)
+                lanes.gathering[type] = .init(entries: [], due: clock.now + batch.longest)
                 shares[0].upkeepAlarm.ring()
             }
             lanes.gathering[type]?.entries.append(entry)
@@ -106,7 +106,7 @@ extension Consumer {
             }
         }
         guard !lanes.gathering.isEmpty, breaker.isClosed else { return nil }
-        let now = ContinuousClock.now
+        let now = clock.now
         for (type, gathered) in lanes.gathering where gathered.due <= now {
             guard let handler = handlers[type], case .batch(let batch) = handler.call else { continue }
             lanes.gathering[type] = nil
@@ -124,6 +124,9 @@ extension Consumer {
 
     private func run(_ work: Lanes.Work) async {
         switch work {
+        case .one(let entry) where entry.suspicion > 0: await runSuspect(entry) { await self.run(entry) }
+        case .batch(let entries, let batch) where entries.contains { $0.suspicion > 0 }:
+            await runSuspect(entries[0]) { await self.run(entries, batch) }
         case .one(let entry): await run(entry)
         case .batch(let entries, let batch): await run(entries, batch)
         }
@@ -229,7 +232,7 @@ extension Consumer {
             logger.error("dead letter: the policy says so", metadata: metadata)
             probeEnded(entry)
         default:
-            if breaker.failed(isProbe: entry.isProbe, at: .now) {
+            if breaker.failed(isProbe: entry.isProbe, at: clock.now) {
                 counters.breaker(isOpen: true)
                 logger.error(
                     "all handlers fail, pausing",
@@ -266,7 +269,7 @@ extension Consumer {
     }
 
     /// The handler was cancelled, or its partition is lost: the entry stays pending, for another consumer after the lease.
-    private func abandon(_ entry: HeldEntry) {
+    func abandon(_ entry: HeldEntry) {
         probeEnded(entry)
         forget(entry)
     }
@@ -274,7 +277,7 @@ extension Consumer {
     /// A probe ended without an answer: the next one may start.
     private func probeEnded(_ entry: HeldEntry) {
         guard entry.isProbe else { return }
-        breaker.probeEnded(at: .now)
+        breaker.probeEnded(at: clock.now)
         shares[0].upkeepAlarm.ring()
     }
 

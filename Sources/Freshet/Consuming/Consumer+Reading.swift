@@ -50,7 +50,7 @@ extension Consumer {
         let settling = states.reduce(0) { $0 + $1.settling }
         guard states[share.index].settling < 4 * capacity else { return 0 }
         guard breaker.isClosed else {
-            return breaker.permission(at: .now) == .probe && !schedule.hasReady ? 1 : 0
+            return breaker.permission(at: clock.now) == .probe && !schedule.hasReady ? 1 : 0
         }
         return capacity - (held.count - settling)
     }
@@ -63,7 +63,7 @@ extension Consumer {
         if isOrdered, try await recoverLost(of: share) { return true }
         let streams = isOrdered ? share.streams.filter { isReadable($0.partition) } : share.streams
         guard !streams.isEmpty else { return false }
-        let readAt = ContinuousClock.now
+        let readAt = clock.now
         states[share.index].reading = Set(streams.map(\.partition))
         defer { readEnded(share) }
         // COUNT holds for each stream, so a read can bring more than there is room for when several are busy; the rest
@@ -103,7 +103,10 @@ extension Consumer {
     }
 
     /// Takes up entries that the server has given to this consumer.
-    func take(_ entries: [StreamEntry], of stream: ReadStream, readAt: ContinuousClock.Instant) {
+    func take(
+        _ entries: [StreamEntry], of stream: ReadStream, readAt: ContinuousClock.Instant,
+        suspects: [StreamID: Int] = [:]
+    ) {
         if isOrdered {
             // A partition that was lost while the server was asked: its next owner has these, or will.
             guard [.live, .takingOver].contains(tenures[stream.partition].phase) else { return }
@@ -114,6 +117,7 @@ extension Consumer {
         }
         for entry in entries {
             guard let held = decode(entry, of: stream, claimedUntil: readAt + options.lease) else { continue }
+            if !suspects.isEmpty { held.suspicion = suspects[entry.id] ?? 0 }
             if hasStoppedReading {
                 // Nobody takes it up any more: a shutdown began while the server was asked.
                 hold(held)

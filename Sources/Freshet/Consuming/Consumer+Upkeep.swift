@@ -5,14 +5,15 @@ internal import Logging
 /// their time has come.
 extension Consumer {
     func keepUp(_ share: Share) async {
-        var nextRenewal = ContinuousClock.now + options.lease / 3
+        defer { clock.leave(share.upkeepAlarm) }
+        var nextRenewal = clock.now + options.lease / 3
         // A little at random, so that the consumers of a group do not all look at once.
-        var nextSweep = ContinuousClock.now + options.lease / 10 * Int.random(in: 1...5)
+        var nextSweep = clock.now + options.lease / 10 * Int.random(in: 1...5)
         while !Task.isCancelled && !isFinished {
-            let now = ContinuousClock.now
+            let now = clock.now
             if now >= nextRenewal {
                 nextRenewal =
-                    ContinuousClock.now
+                    clock.now
                     + (await renewEverything(share)
                         ? options.lease / (isOrdered ? 2 : 3) : options.lease / 10)
             }
@@ -21,26 +22,29 @@ extension Consumer {
                 // What a dead consumer held can be more than there is room for: on as soon as there is some.
                 let goesOn = await sweep(share)
                 let pause = goesOn ? .milliseconds(10) : isOrdered ? options.lease : options.lease / 2
-                nextSweep = ContinuousClock.now + pause
+                nextSweep = clock.now + pause
             }
             if share.index == 0 { wakeForTime(now) }
-            if isDraining && !hasStoppedReading { await wakeReader(of: share) }
-            // Until the reader has stopped: it may have been between two reads when it was woken.
+            if isDraining && !hasStoppedReading {
+                // Until the reader has stopped: it may have been between two reads when it was woken.
+                await wakeReader(of: share)
+                await share.upkeepAlarm.wait(for: .milliseconds(20))
+                continue
+            }
             var next = min(nextRenewal, nextSweep, states[share.index].nextPromotion)
             if share.index == 0 {
-                for case let due? in [lanes.nextDue, breaker.opensAt] where due > now {
+                for case let due? in [lanes.nextDue, breaker.opensAt, suspectTurn.until] where due > now {
                     next = min(next, due)
                 }
             }
-            let longest =
-                isDraining && !hasStoppedReading ? .milliseconds(20) : next - ContinuousClock.now
-            await share.upkeepAlarm.wait(for: max(.milliseconds(1), longest))
+            await clock.wait(on: share.upkeepAlarm, for: max(.milliseconds(1), next - clock.now))
         }
     }
 
     /// A batch that is due though it is not full, or a breaker that lets a probe through.
     private func wakeForTime(_ now: ContinuousClock.Instant) {
         if let due = lanes.nextDue, due <= now { wakeLane() }
+        if let due = suspectTurn.until, due <= now { passSuspectTurn() }
         if let due = breaker.opensAt, due <= now, schedule.hasReady { wakeLane() }
         if let due = breaker.opensAt, due <= now, !schedule.hasReady {
             // Something to probe with is wanted.
@@ -64,6 +68,7 @@ extension Consumer {
             "SET", broker.keys(topic.name, partition).sweep(group), name.rawValue, "NX", "PX",
             max(1, options.lease.inMilliseconds * 2 / 5))
         guard let reply = try? await broker.client.send(turn), !reply.isNull else { return false }
+        states[share.index].watchesUntil = clock.now + options.lease / 2
         await promoteDue(share)
         return await reclaim(share)
     }
@@ -92,7 +97,7 @@ extension Consumer {
     }
 
     private func renew(_ entries: ArraySlice<HeldEntry>, of stream: ReadStream) async {
-        let askedAt = ContinuousClock.now
+        let askedAt = clock.now
         let who: [any RedisArgument] = [group.rawValue, name.rawValue]
         do throws(RedisError) {
             let reply = try await Scripts.renew.run(
@@ -147,7 +152,7 @@ extension Consumer {
     }
 
     private func reclaim(from stream: ReadStream) async throws(RedisError) {
-        let askedAt = ContinuousClock.now
+        let askedAt = clock.now
         let place = ObjectIdentifier(stream)
         let claimed = try await broker.client.send(
             .xautoclaim(
@@ -172,7 +177,7 @@ extension Consumer {
             metadata: ["count": "\(ids.count)", "first": "\(ids[0])"])
     }
 
-    /// Takes up claimed entries, except those that were delivered too often: these are dead letters.
+    /// Takes up claimed entries, having asked how often they were delivered.
     func take(
         checkingDeliveries entries: [StreamEntry], of stream: ReadStream, askedAt: ContinuousClock.Instant
     ) async throws(RedisError) {
@@ -182,16 +187,7 @@ extension Consumer {
                 stream.key, group.rawValue, min(first, last)...max(first, last),
                 count: entries.count + held.count, of: name.rawValue))
         let deliveries = Dictionary(pending.map { ($0.id, $0.deliveries) }, uniquingKeysWith: max)
-        var usable: [StreamEntry] = []
-        for entry in entries {
-            let count = deliveries[entry.id] ?? 0
-            guard count > options.maximumDeliveries else {
-                usable.append(entry)
-                continue
-            }
-            deadLetter(entry, of: stream, deliveries: count, askedAt: askedAt)
-        }
-        take(usable, of: stream, readAt: askedAt)
+        try await take(entries.map { ($0, deliveries[$0.id] ?? 0) }, of: stream, askedAt: askedAt)
     }
 
     /// Gives up an entry that was delivered too often.
@@ -209,20 +205,33 @@ extension Consumer {
 
     /// A retry was put off for so long by this very process: look then.
     func promote(_ share: Share, in pause: Duration) {
-        let due = ContinuousClock.now + pause
+        let due = clock.now + pause
         states[share.index].nextPromotion = min(states[share.index].nextPromotion, due)
         share.upkeepAlarm.ring()
     }
 
-    /// Moves what is due to the redelivery stream, which wakes a blocked reader. The script is atomic: it does not matter
-    /// who looks.
+    /// Moves what is due to the redelivery stream or to the log, which wakes a blocked reader. The script is atomic: it does
+    /// not matter who looks.
     private func promoteDue(_ share: Share) async {
-        states[share.index].nextPromotion = ContinuousClock.now + .seconds(3600)
-        let keys = share.partitions.filter { !isOrdered || tenures[$0].isOwned }.flatMap { partition in
-            let keys = broker.keys(topic.name, partition)
-            return [keys.delayed(group), keys.redelivery(group)]
+        states[share.index].nextPromotion = clock.now + .seconds(3600)
+        // What publishers schedule nobody here knows of: one consumer of the group looks every second.
+        let watches =
+            isOrdered
+            ? share.partitions.first.map { tenures[$0].isOwned } ?? false
+            : clock.now < states[share.index].watchesUntil
+        if watches { promote(share, in: .seconds(1)) }
+        var keys: [String] = []
+        for partition in share.partitions {
+            let own = broker.keys(topic.name, partition)
+            let isOwned = !isOrdered || tenures[partition].isOwned
+            if isOwned { keys += [own.delayed(group), own.redelivery(group)] }
+            if isOwned || watches { keys += [own.scheduled, own.events] }
         }
         guard !keys.isEmpty else { return }
+        // Mostly there is nothing, and a script counts as two commands.
+        let sources = stride(from: 0, to: keys.count, by: 2).map { keys[$0] }
+        let isThere = try? await broker.client.send(RedisCommand(arguments: ["EXISTS"] + sources)).integer
+        if isThere == 0 { return }
         let reply = try? await Scripts.promote.run(on: broker.client, keys: keys, arguments: [256])
         guard let parts = reply?.array, parts.count == 2, let next = parts[1].integer else {
             return promote(share, in: .seconds(1))

@@ -30,7 +30,9 @@ actor Consumer {
         var settler: CheckedContinuation<Void, Never>?
         /// How many entries of the share are being settled.
         var settling = 0
-        var nextPromotion = ContinuousClock.now
+        var nextPromotion: ContinuousClock.Instant
+        /// Until then it is this consumer that looks for what publishers schedule.
+        var watchesUntil: ContinuousClock.Instant
         /// The most entries of a stream that are asked for at a time: fewer after a reply that was too large.
         var mostEntries = 1024
         /// A dead consumer held more than there was room for.
@@ -38,9 +40,13 @@ actor Consumer {
         /// The partitions of the read that is under way.
         var reading: Set<Int> = []
         /// With an order: when it is looked next whether others were given entries, though nothing comes.
-        var nextLook = ContinuousClock.now
+        var nextLook: ContinuousClock.Instant
         /// The keys whose parked entries are wanted again.
         var fetches: [KeyLane] = []
+
+        init(at now: ContinuousClock.Instant) {
+            (nextPromotion, watchesUntil, nextLook) = (now, now, now)
+        }
     }
 
     nonisolated let loop: RedisEventLoop
@@ -74,12 +80,16 @@ actor Consumer {
     var lanes = Lanes()
     var breaker: CircuitBreaker
     var texts = KnownTexts()
+    /// Entries of which the process may die run one at a time.
+    var suspectTurn = SuspectTurn()
     /// By partition; none with `.any`.
     var tenures: [Tenure]
     /// With an order, the last entry of each stream that has come, and the streams of which more may have been given to us: the
     /// reply was lost.
     var lastRead: [ObjectIdentifier: StreamID] = [:]
     var unsure: Set<ObjectIdentifier> = []
+    /// Rings when the retention is no longer this consumer's business: at its end.
+    nonisolated let retentionAlarm: LoopAlarm
     nonisolated let ownershipAlarm: LoopAlarm
     private var readersLeft: Int
     var failure: FreshetError?
@@ -118,17 +128,21 @@ actor Consumer {
                 reader: broker.client.dedicated(clientName: "\(broker.namespace):\(group):\(name)"),
                 alarm: LoopAlarm(on: loop), upkeepAlarm: LoopAlarm(on: loop), fetchAlarm: LoopAlarm(on: loop))
         }
-        states = shares.map { _ in ShareState() }
+        states = shares.map { _ in ShareState(at: broker.clock.now) }
         heldCounts = Array(repeating: 0, count: topic.partitions)
         schedule = Schedule(options.ordering)
         breaker = CircuitBreaker(options.breaker)
         tenures =
-            options.ordering == .perKey ? Array(repeating: Tenure(), count: topic.partitions) : []
+            options.ordering == .perKey
+            ? Array(repeating: Tenure(keptUntil: broker.clock.now), count: topic.partitions) : []
         ownershipAlarm = LoopAlarm(on: loop)
+        retentionAlarm = LoopAlarm(on: loop)
         readersLeft = shares.count
     }
 
     nonisolated func share(of partition: Int) -> Share { shares[shares.count == 1 ? 0 : partition] }
+
+    nonisolated var clock: DeliveryClock { broker.clock }
 
     nonisolated var isOrdered: Bool { options.ordering == .perKey }
 
@@ -142,6 +156,7 @@ actor Consumer {
             share.upkeepAlarm.ring()
         }
         ownershipAlarm.ring()
+        retentionAlarm.ring()
     }
 
     /// All look: there may be nothing left to wait for.
@@ -167,6 +182,7 @@ actor Consumer {
                 if isOrdered { tasks.addTask { await self.fetchParked(of: share) } }
             }
             if isOrdered { tasks.addTask { await self.keepPartitions() } }
+            tasks.addTask { await self.retain() }
             while let count = await lanesWanted() {
                 for _ in 0..<count { tasks.addTask { await self.runLane() } }
             }

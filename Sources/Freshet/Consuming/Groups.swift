@@ -10,7 +10,7 @@ extension Broker {
     /// - Parameter known: the starts that an earlier call returned: they count when the hash has vanished as well.
     /// - Returns: the start of each partition.
     func ensureGroup(
-        _ group: GroupName, of topic: Topic, from start: StartPosition, ordering: Ordering = .any,
+        _ group: GroupName, of topic: Topic, from start: StartPosition, ordering: Ordering? = .any,
         known starts: [StreamID] = []
     ) async throws(FreshetError) -> [StreamID] {
         let topicKey = namespace.topicKey(topic.name)
@@ -23,7 +23,7 @@ extension Broker {
             )
         }
         try await agree(on: topic.kind, for: group, topicKey)
-        try await agree(on: ordering, of: group, topicKey)
+        if let ordering { try await agree(on: ordering, of: group, topicKey) }
         var resolved: [StreamID] = []
         for partition in 0..<topic.partitions {
             let keys = keys(topic.name, partition)

@@ -20,6 +20,9 @@ public struct DeadLetter: Sendable, Codable {
     public let retries: Int
     /// Why it was given up.
     public let reason: String
+    /// The reason without what differs from one event to the next: its first line, numbers as `#`. Those of one kind of failure
+    /// have the same.
+    public let error: String
     /// When it was given up, RFC 3339.
     public let failedAt: String
 
@@ -34,7 +37,49 @@ public struct DeadLetter: Sendable, Codable {
         attempts = entry.field(Field.attempt)?.integer ?? 0
         retries = entry.field(Field.retries)?.integer ?? 0
         reason = text(Field.reason)
+        error = Self.error(of: reason)
         failedAt = text(Field.failedAt)
+    }
+
+    static func error(of reason: String) -> String {
+        var text = ""
+        // A word with a digit in it (a number, an id, a UUID) is a number.
+        for word in reason.prefix(while: { !$0.isNewline }).split(
+            separator: " ", maxSplits: 100, omittingEmptySubsequences: false)
+        {
+            if !text.isEmpty { text += " " }
+            let parts = word.split(omittingEmptySubsequences: false) {
+                !$0.isLetter && !$0.isNumber && $0 != "-" && $0 != "."
+            }
+            var rest = word[...]
+            for part in parts {
+                guard let range = rest.firstRange(of: part) else { continue }
+                text += rest[..<range.lowerBound]
+                text += part.contains(where: \.isNumber) ? "#" : part
+                rest = rest[range.upperBound...]
+            }
+            text += rest
+        }
+        return String(text.prefix(200))
+    }
+}
+
+/// Which dead letters are meant, by what they are; all of them, unless something narrows it.
+public struct DeadLetterFilter: Sendable, Hashable {
+    /// Only events of this type; nil is any.
+    public var type: EventType?
+    /// Only those that failed so, as `DeadLetter.error` says; nil is anyhow.
+    public var error: String?
+
+    /// All.
+    public init(type: EventType? = nil, error: String? = nil) {
+        self.type = type
+        self.error = error
+    }
+
+    /// Whether this letter is meant.
+    public func includes(_ letter: DeadLetter) -> Bool {
+        (type.map { $0.rawValue == letter.type } ?? true) && (error.map { $0 == letter.error } ?? true)
     }
 }
 

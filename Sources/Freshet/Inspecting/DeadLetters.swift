@@ -5,6 +5,8 @@ public enum DeadLetterSelection: Sendable {
     /// Those that there are when it begins. What becomes one meanwhile is left alone, so that a letter that fails again
     /// is not retried for ever.
     case all
+    /// Of those, the ones that the filter includes.
+    case matching(DeadLetterFilter)
     /// These.
     case these([DeadLetter])
 }
@@ -69,15 +71,34 @@ extension Broker {
         var total = 0
         for partition in 0..<topic.partitions {
             let keys = keys(topic.name, partition)
+            func run(_ ranges: [String]) async throws(FreshetError) -> Int {
+                let arguments: [any RedisArgument] = [Self.deadLetterBatch] + ranges
+                do {
+                    let reply = try await script.run(
+                        on: client, keys: [keys.dead(group), keys.redelivery(group)], arguments: arguments)
+                    return reply.integer ?? 0
+                } catch { throw FreshetError(error) }
+            }
+            if case .matching(let filter) = selection {
+                guard let last = try await send(.xrevrange(keys.dead(group), count: 1)).first?.id else {
+                    continue
+                }
+                var batch: [String] = []
+                for try await entry in entries(of: keys.dead(group), in: .zero...last)
+                where filter.includes(DeadLetter(entry, partition: partition)) {
+                    batch += [entry.id.description, entry.id.description]
+                    guard batch.count == 2 * Self.deadLetterBatch else { continue }
+                    total += try await run(batch)
+                    batch = []
+                    guard onProgress(total) else { return total }
+                }
+                if !batch.isEmpty { total += try await run(batch) }
+                guard onProgress(total) else { return total }
+                continue
+            }
             var batches = try await ranges(selection, partition, keys.dead(group))
             while let ranges = batches.popLast() {
-                let arguments: [any RedisArgument] = [Self.deadLetterBatch] + ranges
-                let reply: RedisReply
-                do {
-                    reply = try await script.run(
-                        on: client, keys: [keys.dead(group), keys.redelivery(group)], arguments: arguments)
-                } catch { throw FreshetError(error) }
-                let count = reply.integer ?? 0
+                let count = try await run(ranges)
                 total += count
                 // A full batch of everything: there may be more of the same.
                 if case .all = selection, count == Self.deadLetterBatch { batches.append(ranges) }
@@ -92,7 +113,7 @@ extension Broker {
         async throws(FreshetError) -> [[String]]
     {
         switch selection {
-        case .all:
+        case .all, .matching:
             return try await send(.xrevrange(stream, count: 1)).map { ["-", $0.id.description] }
         case .these(let letters):
             let ids = letters.filter { $0.partition == partition }.map(\.id.description)

@@ -12,6 +12,44 @@ public struct GroupReport: Sendable, Codable {
         public let idleSeconds: Double
     }
 
+    /// One partition of the topic.
+    public struct Partition: Sendable, Codable {
+        /// Its number, from 0.
+        public let partition: Int
+        /// As of the whole topic.
+        public internal(set) var length = 0
+        /// As of the whole topic.
+        public internal(set) var waiting = 0
+        /// As of the whole topic.
+        public internal(set) var pending = 0
+        /// As of the whole topic.
+        public internal(set) var delayed = 0
+        /// As of the whole topic.
+        public internal(set) var dead = 0
+        /// As of the whole topic.
+        public internal(set) var invalid = 0
+        /// As of the whole topic.
+        public internal(set) var lagKnown = true
+        /// As of the whole topic.
+        public internal(set) var oldestWaitingSeconds: Double?
+
+        init(_ snapshot: PartitionSnapshot, partition: Int) {
+            self.partition = partition
+            length = snapshot.log.length
+            (delayed, dead, invalid) = (snapshot.delayed, snapshot.dead, snapshot.invalid)
+            for stream in [snapshot.log, snapshot.redelivery] {
+                waiting += stream.waiting.count
+                lagKnown = lagKnown && stream.waiting.isWhole
+                pending += stream.pending
+                for id in [stream.waiting.first, stream.oldestPending] {
+                    guard let id else { continue }
+                    let age = max(0, snapshot.time - Double(id.milliseconds) / 1000)
+                    oldestWaitingSeconds = max(oldestWaitingSeconds ?? 0, age)
+                }
+            }
+        }
+    }
+
     /// The topic.
     public let topic: TopicName
     /// The group.
@@ -33,6 +71,8 @@ public struct GroupReport: Sendable, Codable {
     /// Seconds since the oldest entry that is waiting or pending was added to its stream, by the server's clock; nil
     /// when there is none.
     public internal(set) var oldestWaitingSeconds: Double?
+    /// The same of each partition.
+    public internal(set) var partitions: [Partition] = []
     /// The processes of the group, by name.
     public internal(set) var consumers: [Consumer] = []
 
@@ -44,20 +84,20 @@ public struct GroupReport: Sendable, Codable {
         self.group = group
     }
 
-    mutating func add(_ partition: PartitionSnapshot) {
-        length += partition.log.length
+    mutating func add(_ snapshot: PartitionSnapshot) {
+        let partition = Partition(snapshot, partition: partitions.count)
+        partitions.append(partition)
+        length += partition.length
+        waiting += partition.waiting
+        pending += partition.pending
         delayed += partition.delayed
         dead += partition.dead
         invalid += partition.invalid
-        for stream in [partition.log, partition.redelivery] {
-            waiting += stream.waiting.count
-            lagKnown = lagKnown && stream.waiting.isWhole
-            pending += stream.pending
-            for id in [stream.waiting.first, stream.oldestPending] {
-                guard let id else { continue }
-                let age = max(0, partition.time - Double(id.milliseconds) / 1000)
-                oldestWaitingSeconds = max(oldestWaitingSeconds ?? 0, age)
-            }
+        lagKnown = lagKnown && partition.lagKnown
+        if let age = partition.oldestWaitingSeconds {
+            oldestWaitingSeconds = max(oldestWaitingSeconds ?? 0, age)
+        }
+        for stream in [snapshot.log, snapshot.redelivery] {
             for consumer in stream.consumers { add(consumer) }
         }
     }

@@ -15,7 +15,7 @@ extension Consumer {
         var looking = RedisPipeline()
         for look in looks { looking.append(look) }
         // In the same round trip while events come; when none do, a look now and then is enough.
-        let looksAtOnce = ContinuousClock.now >= states[share.index].nextLook
+        let looksAtOnce = clock.now >= states[share.index].nextLook
         var pipeline = RedisPipeline()
         pipeline.append(command)
         if looksAtOnce { pipeline.append(looking) }
@@ -26,7 +26,7 @@ extension Consumer {
             for (key, read) in try command.answer(from: first) { entries[key] = read }
             if entries.isEmpty, !looksAtOnce { return [] }
             if !looksAtOnce { replies = try await share.reader.send(looking).makeIterator() }
-            states[share.index].nextLook = entries.isEmpty ? .now + options.lease : .now
+            states[share.index].nextLook = entries.isEmpty ? clock.now + options.lease : clock.now
             for (stream, look) in zip(streams, looks) {
                 guard let reply = replies.next() else { break }
                 for holder in try look.answer(from: reply).consumers.keys where holder != name.rawValue {
@@ -65,7 +65,7 @@ extension Consumer {
             })
         else { return false }
         let (place, epoch, askedAt) = (
-            ObjectIdentifier(stream), tenures[stream.partition].epoch, ContinuousClock.now
+            ObjectIdentifier(stream), tenures[stream.partition].epoch, clock.now
         )
         let page = try await heldEntries(
             of: stream, by: name.rawValue, after: lastRead[place] ?? .zero, count: Self.page, isCounted: false

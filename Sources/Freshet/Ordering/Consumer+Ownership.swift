@@ -5,18 +5,19 @@ internal import Logging
 extension Consumer {
     /// Takes and gives back partitions until nothing is held any more.
     func keepPartitions() async {
-        var nextMeeting = ContinuousClock.now
+        defer { clock.leave(ownershipAlarm) }
+        var nextMeeting = clock.now
         var free: Set<Int> = []
         while !Task.isCancelled && !isFinished {
             if isDraining { leaveAll() }
             await giveBackWhatIsIdle()
-            if ContinuousClock.now >= nextMeeting, !isDraining {
+            if clock.now >= nextMeeting, !isDraining {
                 free = await meet(freeBefore: free)
                 // Soon again while a partition has no owner: who was to take it may be dead.
                 let pause = free.isEmpty ? options.lease / 2 : options.lease / 6
-                nextMeeting = ContinuousClock.now + pause * Double.random(in: 0.9...1)
+                nextMeeting = clock.now + pause * Double.random(in: 0.9...1)
             }
-            await ownershipAlarm.wait(for: max(.milliseconds(1), nextMeeting - ContinuousClock.now))
+            await clock.wait(on: ownershipAlarm, for: max(.milliseconds(1), nextMeeting - clock.now))
         }
         // Of a consumer that is cancelled the leases run out: what it held may have been the reason.
         guard !Task.isCancelled else { return }
@@ -78,7 +79,7 @@ extension Consumer {
     private func take(_ partition: Int) async {
         // Handlers of an earlier tenure still run: their events would run twice at once.
         guard !isDraining, tenures[partition].phase == .absent, heldCounts[partition] == 0 else { return }
-        let askedAt = ContinuousClock.now
+        let askedAt = clock.now
         do {
             let reply = try await LeaseScripts.take.run(
                 on: broker.client, keys: [broker.keys(topic.name, partition).lease(group)],
@@ -86,9 +87,8 @@ extension Consumer {
             guard let parts = reply.array.map(Array.init), parts.count == 2,
                 let epoch = parts[0].integer ?? parts[0].string.flatMap(Int.init), epoch >= 0
             else { return }
-            var tenure = Tenure()
+            var tenure = Tenure(keptUntil: askedAt + options.lease)
             tenure.epoch = epoch
-            tenure.keptUntil = askedAt + options.lease
             tenure.takeover.isAfterCrash = parts[1].integer == 0
             let fenced = try await options.fence?.raise(
                 topic: topic.name, group: group, partition: partition, owner: name)
@@ -115,7 +115,7 @@ extension Consumer {
         let owned = share.partitions.filter { tenures[$0].isOwned }
         var isKept = true
         guard !owned.isEmpty else { return true }
-        let askedAt = ContinuousClock.now
+        let askedAt = clock.now
         let epochs = owned.map { tenures[$0].epoch }
         do throws(RedisError) {
             let reply = try await LeaseScripts.keep.run(
@@ -134,7 +134,7 @@ extension Consumer {
             logger.debug("cannot keep partitions", metadata: ["reason": "\(error)"])
             isKept = false
         }
-        for partition in owned where tenures[partition].isOwned && tenures[partition].keptUntil < .now {
+        for partition in owned where tenures[partition].isOwned && tenures[partition].keptUntil < clock.now {
             lose(partition)
         }
         return isKept
@@ -152,7 +152,7 @@ extension Consumer {
 
     /// Whether new entries of the partition are read.
     func isReadable(_ partition: Int) -> Bool {
-        tenures[partition].phase == .live && tenures[partition].keptUntil > .now
+        tenures[partition].phase == .live && tenures[partition].keptUntil > clock.now
             && !schedule.isCongested(partition)
     }
 
@@ -161,7 +161,7 @@ extension Consumer {
         let partition = entry.stream.partition
         let tenure = tenures[partition]
         if tenure.isOwned, tenure.phase != .leaving {
-            if tenure.keptUntil > .now { return true }
+            if tenure.keptUntil > clock.now { return true }
             lose(partition)
         }
         forget(entry)

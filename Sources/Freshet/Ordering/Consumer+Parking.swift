@@ -40,7 +40,7 @@ extension Consumer {
     }
 
     private func fetch(_ lanes: [KeyLane]) async throws(RedisError) {
-        let readAt = ContinuousClock.now
+        let readAt = clock.now
         var pipeline = RedisPipeline()
         var wanted: [(lane: KeyLane, parked: [KeyLane.Parked])] = []
         for lane in lanes where !lane.isDropped {

@@ -69,22 +69,14 @@ extension Consumer {
         -> StreamID?
     {
         guard let stream else { return nil }
-        let askedAt = ContinuousClock.now
+        let askedAt = clock.now
         let count = min(room, states[share(of: stream.partition).index].mostEntries, Self.page)
         guard
             let page = try await heldEntries(
                 of: stream, after: position, count: count,
                 isCounted: tenures[stream.partition].takeover.isAfterCrash)
         else { return nil }
-        var usable: [StreamEntry] = []
-        for (entry, count) in zip(page.entries, page.deliveries) {
-            if count > options.maximumDeliveries {
-                deadLetter(entry, of: stream, deliveries: count, askedAt: askedAt)
-            } else {
-                usable.append(entry)
-            }
-        }
-        take(usable, of: stream, readAt: askedAt)
+        try await take(Array(zip(page.entries, page.deliveries)), of: stream, askedAt: askedAt)
         return page.last
     }
 

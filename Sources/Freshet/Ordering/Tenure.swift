@@ -16,12 +16,14 @@ struct Tenure {
     var phase = Phase.absent
     var epoch = 0
     /// Until then nobody else can own it: counted from before the lease was asked for.
-    var keptUntil = ContinuousClock.now
+    var keptUntil: ContinuousClock.Instant
     /// What handlers are told.
     var claim: PartitionClaim?
     var takeover = Takeover()
 
     var isOwned: Bool { phase != .absent }
+
+    init(keptUntil: ContinuousClock.Instant) { self.keptUntil = keptUntil }
 }
 
 /// How far the taking over of a partition has come.

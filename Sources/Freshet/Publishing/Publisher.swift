@@ -1,21 +1,27 @@
 public import Hiredis
-internal import Synchronization
 
 /// Appends events to a topic.
 ///
-/// An event that `publish` has returned for is in the server's memory. After an error with `mayHaveRun` it may be there
-/// as well: publishing the same event again can then add it twice, which an inbox absorbs, since `source` and `id` are
-/// the same.
+/// An event that `publish` has returned for is in the server's memory, or as safe as its `Durability` says. When a connection
+/// breaks and nobody knows whether events arrived, the publisher looks for them in the log and adds those that are missing,
+/// for as long as it has `patience`; only what is unknown after that comes back as an error with `mayHaveRun`. To publish it again
+/// can then add it twice, which an inbox absorbs: `source` and `id` are the same.
+///
+/// As many events may be under way as the client's `maxCommandsInFlight` and `maxBytesInFlight` allow; further calls wait.
 public struct Publisher: Sendable {
     /// The topic that events go to.
     public let topic: Topic
-    private let broker: Broker
-    private let next = Turn()
+    /// How they are published.
+    public let options: PublisherOptions
+    let broker: Broker
+    let state: PublisherState
 
-    /// A publisher for this topic.
-    public init(to topic: Topic, on broker: Broker) {
+    /// A publisher for this topic. What is declared of the topic is read before the first event, and every half minute.
+    public init(to topic: Topic, on broker: Broker, options: PublisherOptions = PublisherOptions()) {
         self.topic = topic
         self.broker = broker
+        self.options = options
+        state = PublisherState(partitions: topic.partitions)
     }
 
     /// Appends one event; returns where it stands in its partition's log.
@@ -28,45 +34,137 @@ public struct Publisher: Sendable {
     ///
     /// Events of one partition stand in the log in this order. One event's error does not stop the others; an error of
     /// the connection is thrown and is everyone's.
+    ///
+    /// - Throws: `refused` when the topic has another number of partitions; with `mayHaveRun` when it is unknown what was
+    ///   added. An outcome is `full` when the partition's log holds as many events as the topic's limit says, and
+    ///   `notDurable` when the event was added and has not survived what it should have in time.
     public func publish(_ events: [Event]) async throws(FreshetError) -> [Result<StreamID, FreshetError>] {
         guard !events.isEmpty else { return [] }
-        var pipeline = RedisPipeline()
-        pipeline.reserveCapacity(events.reduce(0) { $0 + $1.data.count + 512 })
-        for event in events { append(event, in: partition(of: event), to: &pipeline) }
-        let replies: RedisReplies
-        do { replies = try await broker.client.send(pipeline) } catch { throw FreshetError(error) }
-        return replies.map(Self.result)
+        let settings = try await state.settings(of: topic, on: broker)
+        let durability = options.durability ?? settings.durability
+        let partitions = events.map(partition(of:))
+        let results: [Result<StreamID, FreshetError>]
+        if settings.limit == nil, durability == .memory {
+            results = try await append(events, partitions)
+        } else {
+            results = try await append(events, partitions, upTo: settings.limit, durability)
+        }
+        state.note(results, in: partitions)
+        return results
     }
 
-    /// Appends events in this order; those of one partition all stand in its log at once, or none does (MULTI).
+    /// The plain way: one pipeline in the order of the events.
+    private func append(_ events: [Event], _ partitions: [Int]) async throws(FreshetError)
+        -> [Result<StreamID, FreshetError>]
+    {
+        var pipeline = RedisPipeline()
+        pipeline.reserveCapacity(events.reduce(0) { $0 + $1.data.count + 512 })
+        for (event, partition) in zip(events, partitions) { append(event, in: partition, to: &pipeline) }
+        let bounds = state.newest
+        do throws(RedisError) {
+            return try await broker.client.send(pipeline).map(Self.result)
+        } catch {
+            guard error.mayHaveRun, options.patience > .zero else { throw FreshetError(error) }
+            return try await addMissing(
+                events, partitions, behind: bounds, upTo: nil, .memory, after: error, on: broker.client)
+        }
+    }
+
+    /// Partition after partition, each with what it waits for.
+    private func append(
+        _ events: [Event], _ partitions: [Int], upTo limit: Int?, _ durability: Durability
+    ) async throws(FreshetError) -> [Result<StreamID, FreshetError>] {
+        let client = durability == .memory ? broker.client : state.waitingClient(like: broker.client)
+        try await requireFsync(durability, client)
+        var results = [Result<StreamID, FreshetError>?](repeating: nil, count: events.count)
+        for partition in Set(partitions).sorted() {
+            let members = events.indices.filter { partitions[$0] == partition }
+            let own = members.map { events[$0] }
+            let bounds = state.newest
+            var outcomes: [Result<StreamID, FreshetError>]
+            do throws(RedisError) {
+                if limit == nil {
+                    var pipeline = RedisPipeline()
+                    for event in own { append(event, in: partition, to: &pipeline) }
+                    pipeline.append(durability.confirmation)
+                    let replies = try await client.send(pipeline, block: durability.limit)
+                    outcomes = replies.prefix(own.count).map(Self.result).lacking(
+                        durability.shortfall(replies))
+                } else {
+                    outcomes = try await add(
+                        own, in: partition, upTo: limit, durability, after: nil, on: client)
+                }
+            } catch {
+                guard error.mayHaveRun, options.patience > .zero else { throw FreshetError(error) }
+                outcomes = try await addMissing(
+                    own, own.map { _ in partition }, behind: bounds, upTo: limit, durability, after: error,
+                    on: client)
+            }
+            for (index, outcome) in zip(members, outcomes) { results[index] = outcome }
+        }
+        return results.compactMap { $0 }
+    }
+
+    /// Appends events in this order; those of one partition all stand in its log at once, or none does.
     ///
     /// - Returns: each one's own outcome, the same error for all of a partition.
     package func publishTogether(_ events: [Event]) async -> [Result<StreamID, FreshetError>] {
+        let settings: PublisherState.Settings
+        do throws(FreshetError) { settings = try await state.settings(of: topic, on: broker) } catch {
+            return events.map { _ in .failure(error) }
+        }
+        let durability = options.durability ?? settings.durability
+        let client = durability == .memory ? broker.client : state.waitingClient(like: broker.client)
         let partitions = events.map(partition(of:))
         var results = [Result<StreamID, FreshetError>?](repeating: nil, count: events.count)
         for partition in Set(partitions) {
             let members = events.indices.filter { partitions[$0] == partition }
-            var pipeline = RedisPipeline()
-            pipeline.append("MULTI")
-            for index in members { append(events[index], in: partition, to: &pipeline) }
-            pipeline.append("EXEC")
-            do throws(RedisError) {
-                let replies = try await broker.client.send(pipeline)
-                // What was refused while it was queued says more than the EXECABORT at the end.
-                if let refused = replies.lazy.compactMap(\.error).first { throw refused }
-                guard let ids = replies[members.count + 1].array, ids.count == members.count else {
-                    throw RedisError(.unexpectedReply, "EXEC gave no list of ids")
-                }
+            do throws(FreshetError) {
+                try await requireFsync(durability, client)
+                let ids = try await appendTogether(
+                    members.map { events[$0] }, in: partition, upTo: settings.limit, durability, on: client)
                 for (index, reply) in zip(members, ids) { results[index] = Self.result(reply) }
             } catch {
-                for index in members { results[index] = .failure(FreshetError(error)) }
+                for index in members { results[index] = .failure(error) }
             }
         }
         return results.compactMap { $0 }
     }
 
-    private func partition(of event: Event) -> Int {
-        event.partitionKey.map(topic.partition(ofKey:)) ?? next.take(of: topic.partitions)
+    private func appendTogether(
+        _ events: [Event], in partition: Int, upTo limit: Int?, _ durability: Durability,
+        on client: RedisClient
+    ) async throws(FreshetError) -> RedisReplies {
+        let log = broker.keys(topic.name, partition).events
+        if let limit, try await broker.send(.xlen(log)) + events.count > limit {
+            throw full(partition, limit)
+        }
+        var pipeline = RedisPipeline()
+        pipeline.append("MULTI")
+        for event in events { append(event, in: partition, to: &pipeline) }
+        pipeline.append("EXEC")
+        pipeline.append(durability.confirmation)
+        let replies: RedisReplies
+        do throws(RedisError) {
+            replies = try await client.send(pipeline, block: durability.limit)
+            // What was refused while it was queued says more than the EXECABORT at the end.
+            if let refused = replies.prefix(events.count + 2).lazy.compactMap(\.error).first { throw refused }
+        } catch { throw FreshetError(error) }
+        if let shortfall = durability.shortfall(replies) { throw FreshetError(.notDurable, shortfall) }
+        do throws(RedisError) {
+            guard let ids = replies[events.count + 1].array, ids.count == events.count else {
+                throw RedisError(.unexpectedReply, "EXEC gave no list of ids")
+            }
+            return ids
+        } catch { throw FreshetError(error) }
+    }
+
+    func partition(of event: Event) -> Int {
+        event.partitionKey.map(topic.partition(ofKey:)) ?? state.nextPartition(of: topic.partitions)
+    }
+
+    func full(_ partition: Int, _ limit: Int) -> FreshetError {
+        FreshetError(.full, "partition \(partition) of '\(topic.name)' holds \(limit) events, its limit")
     }
 
     private func append(_ event: Event, in partition: Int, to pipeline: inout RedisPipeline) {
@@ -80,13 +178,5 @@ public struct Publisher: Sendable {
             return .failure(FreshetError(RedisError(.unexpectedReply, "XADD gave no id")))
         }
         return .success(id)
-    }
-
-    /// Round-robin for events without a key.
-    private final class Turn: Sendable {
-        private let count = Atomic<Int>(0)
-        func take(of partitions: Int) -> Int {
-            partitions == 1 ? 0 : count.wrappingAdd(1, ordering: .relaxed).oldValue % partitions
-        }
     }
 }

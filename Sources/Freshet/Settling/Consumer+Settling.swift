@@ -51,7 +51,7 @@ extension Consumer {
     private func settle(_ batch: [(entry: HeldEntry, settlement: Settlement)], in share: Share) async {
         // What was read or renewed less than a lease ago nobody can have claimed: there XACK alone is as safe as the
         // script, and takes a whole batch. A little of the lease is left for the way to the server.
-        let safe = ContinuousClock.now + options.lease / 5
+        let safe = clock.now + options.lease / 5
         for stream in share.streams {
             var plain: [HeldEntry] = []
             var others: [(entry: HeldEntry, settlement: Settlement)] = []

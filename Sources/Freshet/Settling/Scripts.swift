@@ -100,9 +100,9 @@ enum Scripts {
         return result
         """)
 
-    /// Moves retries whose time has come to the redelivery stream.
+    /// Moves retries whose time has come to the redelivery stream, and scheduled events to the log.
     ///
-    /// KEYS delayed redelivery, for each partition; ARGV most (of each). Returns how many were moved, and the
+    /// KEYS from to, in pairs; ARGV most (of each). Returns how many were moved, and the
     /// milliseconds until the next one (-1 when there is none).
     static let promote = RedisScript(
         """
@@ -151,6 +151,21 @@ enum Scripts {
           redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, unpack(mine))
         end
         return lost
+        """)
+
+    /// Says how often entries were delivered, those that are still held; it counts as a renewal.
+    ///
+    /// KEYS stream; ARGV group consumer, and for each entry id, count. Returns how many are held.
+    static let count = RedisScript(
+        """
+        local held = 0
+        for i = 3, #ARGV, 2 do
+          if #redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1, ARGV[2]) == 1 then
+            redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'RETRYCOUNT', ARGV[i + 1], 'JUSTID')
+            held = held + 1
+          end
+        end
+        return held
         """)
 
     /// KEYS stream...; ARGV group. Returns how much of each is pending.

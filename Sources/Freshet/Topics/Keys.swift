@@ -16,6 +16,10 @@ public struct PartitionKeys: Sendable, Hashable {
 
     /// Stream: the log.
     public var events: String { "\(namespace):events:\(tag)" }
+    /// Sorted set: events that are published later.
+    public var scheduled: String { "\(namespace):scheduled:\(tag)" }
+    /// Text: for a moment, where a publisher asks whether others have what was written.
+    var confirmation: String { "\(namespace):confirmation:\(tag)" }
     /// Stream: what this group must see again.
     public func redelivery(_ group: GroupName) -> String { "\(namespace):redelivery:\(tag):\(group)" }
     /// Sorted set: retries that wait for their time.

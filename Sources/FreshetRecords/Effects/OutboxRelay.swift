@@ -2,6 +2,7 @@ internal import Freshet
 internal import Hiredis
 internal import Logging
 public import ServiceLifecycle
+internal import Synchronization
 
 /// Publishes a service's outbox: the rows of a partition in the order of their commits, each at least once.
 ///
@@ -18,6 +19,7 @@ public struct OutboxRelay: Service {
     private let logger: Logger
     private let owner = EventID.make()
     private let alarm: LoopAlarm
+    private let publishers = Publishers()
 
     init(_ database: any Records, on broker: Broker, logger: Logger) {
         self.database = database
@@ -81,7 +83,7 @@ public struct OutboxRelay: Service {
         var failure: FreshetError?
         for topic in Set(rows.map(\.topic)) {
             let own = rows.filter { $0.topic == topic }
-            let results = await Publisher(to: topic, on: broker).publishTogether(own.map(\.event))
+            let results = await publishers[topic, on: broker].publishTogether(own.map(\.event))
             var published: [InboxOutbox.Waiting] = []
             for (row, result) in zip(own, results) {
                 switch result {
@@ -96,5 +98,19 @@ public struct OutboxRelay: Service {
         }
         if let failure { throw failure }
         return true
+    }
+}
+
+/// A publisher for each topic, which remembers what is declared of it.
+private final class Publishers: Sendable {
+    private let known = Guarded<[Topic: Publisher]>([:])
+
+    subscript(topic: Topic, on broker: Broker) -> Publisher {
+        known.withLock { known in
+            if let publisher = known[topic] { return publisher }
+            let publisher = Publisher(to: topic, on: broker)
+            known[topic] = publisher
+            return publisher
+        }
     }
 }

@@ -6,12 +6,6 @@ internal import Synchronization
 ///
 /// Two threads for each connection, which end with it.
 public final class ReplyCutter: Sendable {
-    /// A socket that could not be opened.
-    public struct ListenError: Error, CustomStringConvertible {
-        /// The path and the reason.
-        public let description: String
-    }
-
     private final class Connection: Sendable {
         let client: Int32
         let server: Int32
@@ -44,19 +38,15 @@ public final class ReplyCutter: Sendable {
     private let server: String
     private let listener: Int32
     private let connections = Guarded<[Connection]>([])
+    private enum Withholding { case nothing, next, some }
+    private let withholding = Guarded(Withholding.nothing)
 
     /// Passes everything between its own socket at this path and the server's.
-    public init(at path: String, to server: String) throws(ListenError) {
+    public init(at path: String, to server: String) throws {
         (self.path, self.server) = (path, server)
-        unsafe unlink(path)
-        let socket = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        let socket = try UnixSocket.listen(at: path)
         listener = socket
-        guard socket >= 0, unsafe Self.named(path, { unsafe bind(socket, $0, $1) }) == 0,
-            listen(socket, 64) == 0
-        else {
-            throw ListenError(description: "\(path): \(unsafe String(cString: strerror(errno)))")
-        }
-        Self.thread { [weak self] in
+        UnixSocket.thread { [weak self] in
             while true {
                 let client = accept(socket, nil, nil)
                 guard client >= 0, let self else { return }
@@ -82,6 +72,24 @@ public final class ReplyCutter: Sendable {
         }
     }
 
+    /// Cuts the connection that sends something next, and keeps what it sent: it has left the client and is not at the server.
+    public func withholdNext() { withholding.withLock { $0 = .next } }
+
+    /// Gives the server what was kept.
+    public func deliver() { withholding.withLock { $0 = .nothing } }
+
+    /// Waits on the connection's own thread while its bytes are kept.
+    private func withhold(_ client: Int32) {
+        let isMeant = withholding.withLock { state in
+            guard case .next = state else { return false }
+            state = .some
+            return true
+        }
+        guard isMeant else { return }
+        shutdown(client, Int32(SHUT_RDWR))
+        while withholding.withLock({ if case .some = $0 { true } else { false } }) { usleep(1000) }
+    }
+
     /// Ends all connections, and takes no more.
     public func stop() {
         shutdown(listener, Int32(SHUT_RDWR))
@@ -90,19 +98,20 @@ public final class ReplyCutter: Sendable {
     }
 
     private func pass(_ client: Int32) {
-        let upstream = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-        guard upstream >= 0, unsafe Self.named(server, { unsafe connect(upstream, $0, $1) }) == 0 else {
+        guard let upstream = UnixSocket.connect(to: server) else {
             close(client)
-            if upstream >= 0 { close(upstream) }
             return
         }
         let connection = Connection(client: client, server: upstream)
         connections.withLock { $0.append(connection) }
-        Self.thread {
-            Self.copy(from: client, to: upstream) { $0 }
+        UnixSocket.thread {
+            Self.copy(from: client, to: upstream) { count in
+                self.withhold(client)
+                return count
+            }
             connection.ended()
         }
-        Self.thread {
+        UnixSocket.thread {
             Self.copy(from: upstream, to: client) { count in
                 connection.left.withLock { left in
                     guard let most = left else { return count }
@@ -121,49 +130,8 @@ public final class ReplyCutter: Sendable {
             let count = unsafe read(source, &buffer, buffer.count)
             guard count > 0 else { return }
             let most = allowed(count)
-            var sent = 0
-            while sent < most {
-                let written = unsafe buffer.withUnsafeBytes { bytes in
-                    unsafe send(
-                        target, bytes.baseAddress?.advanced(by: sent), most - sent,
-                        Int32(MSG_NOSIGNAL))
-                }
-                guard written > 0 else { return }
-                sent += written
-            }
+            guard UnixSocket.send(buffer[..<most], to: target) else { return }
             if most < count { return }
         }
-    }
-
-    private static func named(_ path: String, _ call: (UnsafePointer<sockaddr>, socklen_t) -> Int32) -> Int32
-    {
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        unsafe withUnsafeMutableBytes(of: &address.sun_path) { bytes in
-            for (index, byte) in path.utf8.prefix(bytes.count - 1).enumerated() { unsafe bytes[index] = byte }
-        }
-        return unsafe withUnsafePointer(to: &address) { pointer in
-            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                unsafe call($0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
-    }
-
-    private static func thread(_ body: @escaping @Sendable () -> Void) {
-        final class Box: Sendable {
-            let body: @Sendable () -> Void
-            init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-        }
-        var thread = pthread_t()
-        let context = unsafe Unmanaged.passRetained(Box(body)).toOpaque()
-        let result = unsafe pthread_create(
-            &thread, nil,
-            { context in
-                guard let context = unsafe context else { return nil }
-                unsafe Unmanaged<Box>.fromOpaque(context).takeRetainedValue().body()
-                return nil
-            }, context)
-        precondition(result == 0, "no thread left for a connection")
-        pthread_detach(thread)
     }
 }

@@ -15,6 +15,7 @@ final class ConnectionCore: LoopMember, @unchecked Sendable {
         let id: Int?
         /// Counts the connections of this core, from 1.
         let generation: UInt64
+        let since: ContinuousClock.Instant
         /// What its server can do, once someone has asked.
         var capabilities: RedisCapabilities?
     }
@@ -32,6 +33,8 @@ final class ConnectionCore: LoopMember, @unchecked Sendable {
     let role: Role
     /// What other threads may know: the present connection, while it stands.
     let identity = Guarded<Identity?>(nil)
+    /// Connections that broke with something under way: their server may not have read all of it yet.
+    let lost = Guarded<[Identity]>([])
 
     let loop: RedisEventLoop
     /// Who knows the primary, when there are sentinels.
@@ -216,7 +219,7 @@ final class ConnectionCore: LoopMember, @unchecked Sendable {
 
     /// The greeting is through.
     func established(_ link: Link, connectionID: Int?) {
-        identity.withLock { $0 = Identity(id: connectionID, generation: attempts) }
+        identity.withLock { $0 = Identity(id: connectionID, generation: attempts, since: .now) }
         state = .ready(link)
         attemptDeadline = .max
         backoff.reset()
@@ -236,6 +239,9 @@ final class ConnectionCore: LoopMember, @unchecked Sendable {
             return
         }
         let (ambiguous, unsent) = queue.drain(written: written)
+        if !ambiguous.isEmpty, let identity = identity.withLock({ $0 }) {
+            lost.withLock { $0 = $0.suffix(15) + [identity] }
+        }
         dropSocket()
         log.failed(error)
         lastFailure = error

@@ -1,0 +1,97 @@
+internal import Hiredis
+internal import Synchronization
+
+/// What a publisher knows of its topic.
+final class PublisherState: Sendable {
+    /// What is declared of the topic.
+    struct Settings {
+        var durability = Durability.memory
+        var limit: Int?
+    }
+
+    private struct Contents {
+        var settings: Settings?
+        var readAt = ContinuousClock.now
+        /// The newest entry of each partition that is known of: what is published from now on stands behind it.
+        var newest: [StreamID]
+        /// A connection of its own for what waits for replicas or disks: everything behind it waits as well.
+        var waiting: RedisClient?
+    }
+
+    private let contents: Guarded<Contents>
+    private let count = Atomic<Int>(0)
+
+    init(partitions: Int) {
+        contents = Guarded(Contents(newest: Array(repeating: .zero, count: partitions)))
+    }
+
+    /// A partition for an event without a key: one after the other.
+    func nextPartition(of partitions: Int) -> Int {
+        partitions == 1 ? 0 : count.wrappingAdd(1, ordering: .relaxed).oldValue % partitions
+    }
+
+    /// Of each partition an entry behind which everything stands that is published from now on.
+    var newest: [StreamID] { contents.withLock { $0.newest } }
+
+    /// What has just been added.
+    func note(_ results: [Result<StreamID, FreshetError>], in partitions: [Int]) {
+        contents.withLock { contents in
+            for (partition, result) in zip(partitions, results) {
+                if case .success(let id) = result {
+                    contents.newest[partition] = max(contents.newest[partition], id)
+                }
+            }
+        }
+    }
+
+    func waitingClient(like client: RedisClient) -> RedisClient {
+        contents.withLock { contents in
+            if let waiting = contents.waiting { return waiting }
+            let waiting = client.dedicated()
+            contents.waiting = waiting
+            return waiting
+        }
+    }
+
+    /// What is declared, read before the first event and again every half minute, which nobody waits for: the server may
+    /// be away.
+    func settings(of topic: Topic, on broker: Broker) async throws(FreshetError) -> Settings {
+        let (known, isStale) = contents.withLock { contents in
+            guard let known = contents.settings else { return (Settings?.none, false) }
+            let isStale = contents.readAt + .seconds(30) < .now
+            if isStale { contents.readAt = .now }
+            return (known, isStale)
+        }
+        guard let known else { return try await read(topic, broker) }
+        if isStale { Task { try? await self.read(topic, broker) } }
+        return known
+    }
+
+    @discardableResult
+    private func read(_ topic: Topic, _ broker: Broker) async throws(FreshetError) -> Settings {
+        let key = broker.namespace.topicKey(topic.name)
+        let reply = try await broker.send(RedisCommand("HMGET", key, "partitions", "durability", "limit"))
+        guard let fields = reply.array.map(Array.init), fields.count == 3 else {
+            throw FreshetError(RedisError(.unexpectedReply, "HMGET gave a reply of another shape"))
+        }
+        if let partitions = fields[0].integer, partitions != topic.partitions {
+            throw FreshetError(
+                .refused,
+                "the topic '\(topic.name)' has \(partitions) partitions, and this program says \(topic.partitions)"
+            )
+        }
+        var settings = Settings()
+        settings.durability = fields[1].string.flatMap { Durability($0) } ?? .memory
+        settings.limit = fields[2].integer
+        // Where an event can stand that is published from now on, were the clocks of the nodes so far apart.
+        let earliest = try await broker.serverTime().milliseconds - 60_000
+        let bound = StreamID(milliseconds: UInt64(clamping: earliest), sequence: 0)
+        let result = settings
+        contents.withLock { contents in
+            if contents.settings == nil { contents.newest = contents.newest.map { max($0, bound) } }
+            contents.settings = result
+            contents.readAt = .now
+        }
+        return result
+    }
+}
