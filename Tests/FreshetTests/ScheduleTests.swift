@@ -201,7 +201,7 @@ private final class Scheduled {
     @Test func `those who have more than their part give, and only that`() {
         let all = members([[0, 1, 2, 3], []])
         #expect(Balance.plan(for: "c0", among: all, partitions: 4) == .init(give: [2, 3]))
-        #expect(Balance.plan(for: "c1", among: all, partitions: 4) == .init())
+        #expect(Balance.plan(for: "c1", among: all, partitions: 4) == .init(isWaiting: true))
         let uneven = members([[0], [1, 2]])
         #expect(Balance.plan(for: "c0", among: uneven, partitions: 3) == .init(), "who has one more keeps it")
         #expect(Balance.plan(for: "c1", among: uneven, partitions: 3) == .init())
@@ -211,7 +211,7 @@ private final class Scheduled {
         let all = members([[0], [1], []])
         let first = Balance.plan(for: "c0", among: all, partitions: 4)
         #expect(first.free == [2, 3] && first.take.count == 1)
-        let second = Balance.plan(for: "c0", among: all, partitions: 4, freeBefore: [2, 3])
+        let second = Balance.plan(for: "c0", among: all, partitions: 4, abandoned: first.free)
         #expect(Set(second.take) == [2, 3])
     }
 

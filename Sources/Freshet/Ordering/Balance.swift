@@ -13,14 +13,16 @@ struct Balance {
         var take: [Int] = []
         /// What nobody owns, whoever is to take it.
         var free: Set<Int> = []
+        /// Whether others are to give something to this consumer: it looks again soon.
+        var isWaiting = false
     }
 
     /// Everybody gets the same number, or one more: those who have most keep the one more, so that little moves.
     ///
-    /// - Parameter freeBefore: what nobody owned a moment ago. Whoever was to take it may be dead, and not known to be: anyone
-    ///   takes it then, however many that makes.
+    /// - Parameter abandoned: what nobody has owned for so long that whoever was to take it must be dead. Anyone takes it
+    ///   then, however many that makes.
     static func plan(
-        for name: ConsumerName, among members: [Member], partitions: Int, freeBefore: Set<Int> = []
+        for name: ConsumerName, among members: [Member], partitions: Int, abandoned: Set<Int> = []
     ) -> Plan {
         guard let own = members.first(where: { $0.name == name }) else { return Plan() }
         let (share, rest) = partitions.quotientAndRemainder(dividingBy: members.count)
@@ -29,14 +31,17 @@ struct Balance {
         let target = share + (rank < rest ? 1 : 0)
         let owned = members.reduce(into: Set<Int>()) { $0.formUnion($1.owned) }
         let free = (0..<partitions).filter { !owned.contains($0) }
+        var plan = Plan(free: Set(free))
         guard own.owned.count <= target else {
-            let excess = own.owned.sorted().suffix(own.owned.count - target)
-            return Plan(give: Array(excess), free: Set(free))
+            plan.give = Array(own.owned.sorted().suffix(own.owned.count - target))
+            return plan
         }
+        plan.isWaiting = own.owned.count < target
         // Everybody begins elsewhere, so that several that come at once do not all ask for the same one.
         let offset = free.isEmpty ? 0 : rank * (share + 1) % free.count
         let inTurn = Array(free[offset...] + free[..<offset])
         let due = inTurn.prefix(target - own.owned.count)
-        return Plan(take: due + inTurn.dropFirst(due.count).filter(freeBefore.contains), free: Set(free))
+        plan.take = due + inTurn.dropFirst(due.count).filter(abandoned.contains)
+        return plan
     }
 }

@@ -7,14 +7,12 @@ extension Consumer {
     func keepPartitions() async {
         defer { clock.leave(ownershipAlarm) }
         var nextMeeting = clock.now
-        var free: Set<Int> = []
+        var freeSince: [Int: ContinuousClock.Instant] = [:]
         while !Task.isCancelled && !isFinished {
             if isDraining { leaveAll() }
             await giveBackWhatIsIdle()
             if clock.now >= nextMeeting, !isDraining {
-                free = await meet(freeBefore: free)
-                // Soon again while a partition has no owner: who was to take it may be dead.
-                let pause = free.isEmpty ? options.lease / 2 : options.lease / 6
+                let pause = await meet(&freeSince)
                 nextMeeting = clock.now + pause * Double.random(in: 0.9...1)
             }
             await clock.wait(on: ownershipAlarm, for: max(.milliseconds(1), nextMeeting - clock.now))
@@ -30,8 +28,11 @@ extension Consumer {
 
     // MARK: - Sharing out
 
-    /// Says that this consumer lives, and gives and takes what is due; returns what nobody owned.
-    private func meet(freeBefore: Set<Int>) async -> Set<Int> {
+    /// Says that this consumer lives, and gives and takes what is due.
+    ///
+    /// - Parameter freeSince: when it was first seen that nobody owns a partition.
+    /// - Returns: how long to wait before the next time.
+    private func meet(_ freeSince: inout [Int: ContinuousClock.Instant]) async -> Duration {
         let owned = tenures.indices.filter { tenures[$0].isOwned }
         let members: [Balance.Member]
         do throws(RedisError) {
@@ -45,11 +46,14 @@ extension Consumer {
         } catch {
             // Those who own a partition keep it: only who gets what waits.
             logger.debug("cannot meet the group", metadata: ["reason": "\(error)"])
-            return []
+            return options.lease / 2
         }
-        guard !isDraining else { return [] }
+        guard !isDraining else { return options.lease / 2 }
+        // Whoever is to take something looks each sixth of a lease.
+        let abandoned = freeSince.filter { $0.value + options.lease * 3 / 10 <= clock.now }.keys
         let plan = Balance.plan(
-            for: name, among: members, partitions: topic.partitions, freeBefore: freeBefore)
+            for: name, among: members, partitions: topic.partitions, abandoned: Set(abandoned))
+        freeSince = plan.free.reduce(into: [:]) { $0[$1] = freeSince[$1] ?? clock.now }
         for partition in plan.give { leave(partition) }
         for share in shares where !plan.give.allSatisfy({ !share.partitions.contains($0) }) {
             // It waits for new events of what is no longer to be read.
@@ -63,7 +67,10 @@ extension Consumer {
                 tasks.addTask { for partition in wanted { await self.take(partition) } }
             }
         }
-        return plan.free
+        // At once when something was taken: the others are to know whose it is. Soon while a partition has no owner or another
+        // consumer is to give one.
+        if plan.take.contains(where: { tenures[$0].isOwned }) { return .zero }
+        return plan.free.isEmpty && !plan.isWaiting ? options.lease / 2 : options.lease / 6
     }
 
     private static func members(_ reply: RedisReply) -> [Balance.Member] {
