@@ -39,7 +39,8 @@ extension Consumer {
             let reply = try await LeaseScripts.meet.run(
                 on: broker.client, keys: [membersKey],
                 arguments: [
-                    name.rawValue, options.lease.inMilliseconds,
+                    // It says so again after at most half a lease: who is silent for longer is not waited for.
+                    name.rawValue, options.lease.inMilliseconds * 3 / 4,
                     owned.map(String.init).joined(separator: ","),
                 ])
             members = Self.members(reply)
