@@ -1,35 +1,35 @@
 import FreshetTesting
 import Glibc
-import Synchronization
 
 @testable import Hiredis
 
 /// A server of a few lines, for what no real one says: it hands each connection to a closure, on a thread of its own.
 final class FakeServer: Sendable {
     let path = "/tmp/freshet-fake-\(String(UInt64.random(in: 0 ... .max), radix: 36)).sock"
-    private let listener: Int32
-    private let accepted = Atomic(0)
+    private let listener: UnixListener
+    private let accepted: Record<Int32>
 
     /// - Parameter serve: gets the number of the connection, from 0, and its descriptor, which is closed afterwards.
     init(serve: @escaping @Sendable (Int, Int32) -> Void) {
-        do { listener = try UnixSocket.listen(at: path) } catch { preconditionFailure("\(error)") }
-        UnixSocket.thread { [self, listener] in
-            while case let connection = accept(listener, nil, nil), connection >= 0 {
-                let number = accepted.wrappingAdd(1, ordering: .relaxed).oldValue
+        let accepted = Record<Int32>()
+        self.accepted = accepted
+        do {
+            listener = try UnixListener(at: path) { connection in
+                let number = accepted.count
+                accepted.add(connection)
                 UnixSocket.thread {
                     serve(number, connection)
                     close(connection)
                 }
             }
-        }
+        } catch { preconditionFailure("\(error)") }
     }
 
     /// How many connections there were so far.
-    var connections: Int { accepted.load(ordering: .relaxed) }
+    var connections: Int { accepted.count }
 
     func stop() {
-        shutdown(listener, Int32(SHUT_RDWR))
-        close(listener)
+        listener.stop()
         unsafe unlink(path)
     }
 

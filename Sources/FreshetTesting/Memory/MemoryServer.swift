@@ -15,6 +15,8 @@ final class MemoryServer: @unchecked Sendable {
         /// What was sent since MULTI.
         var transaction: [[Bytes]]?
         var blocked: Blocked?
+        /// Its socket's number may be another's.
+        var isEnded = false
 
         init(number: Int, socket: Int32) { (self.number, self.socket) = (number, socket) }
     }
@@ -32,8 +34,13 @@ final class MemoryServer: @unchecked Sendable {
     let path: String
     private let listener: Int32
     private let (wakeUp, signal): (Int32, Int32)
-    private let posted = Guarded<[@Sendable (MemoryStore) -> Void]>([])
-    private let isStopped = Atomic(false)
+    private struct Inbox {
+        var bodies: [@Sendable (MemoryStore) -> Void] = []
+        var isStopping = false
+        /// The thread has ended, and its descriptors may be others'.
+        var isOver = false
+    }
+    private let inbox = Guarded(Inbox())
     private let store: MemoryStore
     private var connections: [Connection] = []
     private var accepted = 0
@@ -52,8 +59,12 @@ final class MemoryServer: @unchecked Sendable {
 
     /// Runs the body on the server's thread, between two commands.
     func post(_ body: @escaping @Sendable (MemoryStore) -> Void) {
-        posted.withLock { $0.append(body) }
-        wake()
+        inbox.withLock { inbox in
+            // Nobody else looks at the store any more.
+            if inbox.isOver { return body(store) }
+            inbox.bodies.append(body)
+            wake()
+        }
     }
 
     /// Runs the body on the server's thread and waits for what it returns.
@@ -62,8 +73,11 @@ final class MemoryServer: @unchecked Sendable {
     }
 
     func stop() {
-        guard !isStopped.exchange(true, ordering: .relaxed) else { return }
-        wake()
+        inbox.withLock { inbox in
+            guard !inbox.isStopping else { return }
+            inbox.isStopping = true
+            wake()
+        }
     }
 
     private func wake() {
@@ -74,15 +88,15 @@ final class MemoryServer: @unchecked Sendable {
     // MARK: - On the thread
 
     private func run() {
-        while !isStopped.load(ordering: .relaxed) {
+        while !inbox.withLock({ $0.isStopping }) {
             var polled = ([wakeUp, listener] + connections.map(\.socket)).map {
                 pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
             }
             unsafe poll(&polled, nfds_t(polled.count), patience)
             if polled[0].revents != 0 { drain() }
-            for body in posted.withLock({ posted in
-                defer { posted = [] }
-                return posted
+            for body in inbox.withLock({ inbox in
+                defer { inbox.bodies = [] }
+                return inbox.bodies
             }) { body(store) }
             let readable = Set(polled.dropFirst(2).filter { $0.revents != 0 }.map(\.fd))
             for connection in connections where readable.contains(connection.socket) { read(connection) }
@@ -90,7 +104,11 @@ final class MemoryServer: @unchecked Sendable {
             serveBlocked()
         }
         for connection in connections { close(connection.socket) }
-        for descriptor in [listener, wakeUp, signal] { close(descriptor) }
+        inbox.withLock { inbox in
+            inbox.isOver = true
+            for body in inbox.bodies { body(store) }
+            for descriptor in [listener, wakeUp, signal] { close(descriptor) }
+        }
         unsafe unlink(path)
     }
 
@@ -116,6 +134,8 @@ final class MemoryServer: @unchecked Sendable {
     }
 
     private func read(_ connection: Connection) {
+        // A request before it may have ended it.
+        guard !connection.isEnded else { return }
         var bytes = [UInt8](repeating: 0, count: 65_536)
         let count = unsafe Glibc.read(connection.socket, &bytes, bytes.count)
         guard count > 0 else { return end(connection) }
@@ -124,6 +144,9 @@ final class MemoryServer: @unchecked Sendable {
     }
 
     private func end(_ connection: Connection) {
+        guard !connection.isEnded else { return }
+        connection.isEnded = true
+        connection.blocked = nil
         close(connection.socket)
         connections.removeAll { $0 === connection }
     }

@@ -6,64 +6,74 @@ internal import Synchronization
 ///
 /// Two threads for each connection, which end with it.
 public final class ReplyCutter: Sendable {
+    /// Both ends of a connection. They are closed with the last of its threads, and not touched after that: their numbers
+    /// may be those of others.
     private final class Connection: Sendable {
         let client: Int32
         let server: Int32
         /// How many more bytes of replies pass; nil is any number.
         let left = Guarded<Int?>(nil)
-        let open = Guarded(2)
+        private let threads = Guarded(2)
 
         init(client: Int32, server: Int32) { (self.client, self.server) = (client, server) }
 
-        func cut() {
-            shutdown(client, Int32(SHUT_RDWR))
-            shutdown(server, Int32(SHUT_RDWR))
-        }
+        var isOpen: Bool { threads.withLock { $0 > 0 } }
+
+        func cut() { threads.withLock { if $0 > 0 { shutDown() } } }
 
         /// One of the two directions has ended.
         func ended() {
-            cut()
-            let isLast = open.withLock { open in
-                open -= 1
-                return open == 0
+            threads.withLock { threads in
+                shutDown()
+                threads -= 1
+                guard threads == 0 else { return }
+                close(client)
+                close(server)
             }
-            guard isLast else { return }
-            close(client)
-            close(server)
+        }
+
+        private func shutDown() {
+            shutdown(client, Int32(SHUT_RDWR))
+            shutdown(server, Int32(SHUT_RDWR))
         }
     }
 
+    private final class Shared: Sendable {
+        let connections = Guarded<[Connection]>([])
+        let withholding = Guarded(Withholding.nothing)
+    }
+    private enum Withholding { case nothing, next, some }
+
     /// Where clients connect.
     public let path: String
-    private let server: String
-    private let listener: Int32
-    private let connections = Guarded<[Connection]>([])
-    private enum Withholding { case nothing, next, some }
-    private let withholding = Guarded(Withholding.nothing)
+    private let listener: UnixListener
+    private let shared: Shared
 
     /// Passes everything between its own socket at this path and the server's.
     public init(at path: String, to server: String) throws {
-        (self.path, self.server) = (path, server)
-        let socket = try UnixSocket.listen(at: path)
-        listener = socket
-        UnixSocket.thread { [weak self] in
-            while true {
-                let client = accept(socket, nil, nil)
-                guard client >= 0, let self else { return }
-                self.pass(client)
+        self.path = path
+        let shared = Shared()
+        self.shared = shared
+        listener = try UnixListener(at: path) { client in
+            guard let upstream = UnixSocket.connect(to: server) else {
+                close(client)
+                return
             }
+            let connection = Connection(client: client, server: upstream)
+            shared.connections.withLock { $0.append(connection) }
+            Self.pass(connection, shared)
         }
     }
 
     deinit { stop() }
 
     /// How many connections there are.
-    public var count: Int { connections.withLock { $0.filter { $0.open.withLock { $0 } > 0 }.count } }
+    public var count: Int { shared.connections.withLock { $0.filter(\.isOpen).count } }
 
     /// Cuts each connection as soon as so many more bytes of replies have passed; 0 is at once.
     public func cut(after bytes: Int) {
-        let all = connections.withLock { connections in
-            connections.removeAll { $0.open.withLock { $0 } == 0 }
+        let all = shared.connections.withLock { connections in
+            connections.removeAll { !$0.isOpen }
             return connections
         }
         for connection in all {
@@ -73,46 +83,39 @@ public final class ReplyCutter: Sendable {
     }
 
     /// Cuts the connection that sends something next, and keeps what it sent: it has left the client and is not at the server.
-    public func withholdNext() { withholding.withLock { $0 = .next } }
+    public func withholdNext() { shared.withholding.withLock { $0 = .next } }
 
     /// Gives the server what was kept.
-    public func deliver() { withholding.withLock { $0 = .nothing } }
+    public func deliver() { shared.withholding.withLock { $0 = .nothing } }
 
     /// Waits on the connection's own thread while its bytes are kept.
-    private func withhold(_ client: Int32) {
-        let isMeant = withholding.withLock { state in
+    private static func withhold(_ client: Int32, _ shared: Shared) {
+        let isMeant = shared.withholding.withLock { state in
             guard case .next = state else { return false }
             state = .some
             return true
         }
         guard isMeant else { return }
         shutdown(client, Int32(SHUT_RDWR))
-        while withholding.withLock({ if case .some = $0 { true } else { false } }) { usleep(1000) }
+        while shared.withholding.withLock({ if case .some = $0 { true } else { false } }) { usleep(1000) }
     }
 
     /// Ends all connections, and takes no more.
     public func stop() {
-        shutdown(listener, Int32(SHUT_RDWR))
-        close(listener)
+        listener.stop()
         cut(after: 0)
     }
 
-    private func pass(_ client: Int32) {
-        guard let upstream = UnixSocket.connect(to: server) else {
-            close(client)
-            return
-        }
-        let connection = Connection(client: client, server: upstream)
-        connections.withLock { $0.append(connection) }
+    private static func pass(_ connection: Connection, _ shared: Shared) {
         UnixSocket.thread {
-            Self.copy(from: client, to: upstream) { count in
-                self.withhold(client)
+            copy(from: connection.client, to: connection.server) { count in
+                withhold(connection.client, shared)
                 return count
             }
             connection.ended()
         }
         UnixSocket.thread {
-            Self.copy(from: upstream, to: client) { count in
+            copy(from: connection.server, to: connection.client) { count in
                 connection.left.withLock { left in
                     guard let most = left else { return count }
                     left = most - min(most, count)

@@ -1,4 +1,6 @@
 internal import Glibc
+internal import Hiredis
+internal import Synchronization
 
 /// Unix sockets, and the threads that block on them.
 package enum UnixSocket {
@@ -78,4 +80,41 @@ package enum UnixSocket {
             }
         }
     }
+}
+
+/// Takes connections at a path, on a thread of its own, until it is stopped.
+package final class UnixListener: Sendable {
+    private final class Listening: Sendable {
+        /// Nil when it is closed: its number may be another socket's the next moment.
+        let socket: Guarded<Int32?>
+
+        init(_ socket: Int32) { self.socket = Guarded(socket) }
+
+        func stop() { socket.withLock { if let socket = $0 { shutdown(socket, Int32(SHUT_RDWR)) } } }
+
+        func close() {
+            socket.withLock { socket in
+                if let socket { Glibc.close(socket) }
+                socket = nil
+            }
+        }
+    }
+    private let listening: Listening
+
+    /// - Parameter serve: gets each connection, which is its own to close, on the thread that takes them.
+    package init(at path: String, serve: @escaping @Sendable (Int32) -> Void) throws(UnixSocket.ListenError) {
+        let socket = try UnixSocket.listen(at: path)
+        let listening = Listening(socket)
+        self.listening = listening
+        UnixSocket.thread {
+            while case let connection = accept(socket, nil, nil), connection >= 0 { serve(connection) }
+            // Here, where nobody takes connections from it any more.
+            listening.close()
+        }
+    }
+
+    deinit { stop() }
+
+    /// Takes no more; once or often.
+    package func stop() { listening.stop() }
 }
