@@ -71,7 +71,9 @@ let package = Package(
             linkerSettings: [.linkedLibrary("hiredis"), .linkedLibrary("ssl"), .linkedLibrary("crypto")]),
         library("Hiredis", ["CHiredis", "CHiredisShims", deque, logging, metrics, tracing]),
         library("Freshet", ["Hiredis", deque, logging, metrics, lifecycle]),
-        library("FreshetRecords", ["Freshet", grdb, logging, lifecycle]),
+        // As for hiredis: Debian's header has a folder of its own, which the module's header knows.
+        .systemLibrary(name: "CPostgreSQL", providers: [.apt(["libpq-dev"])]),
+        library("FreshetRecords", ["Freshet", "Hiredis", "CPostgreSQL", grdb, logging, lifecycle]),
         library("FreshetReplay", ["Freshet", "Hiredis", logging]),
         library(
             "FreshetService",
@@ -132,6 +134,6 @@ let package = Package(
         tests("FreshetToolsTests", ["Freshet", "Hiredis", "FreshetTesting"]),
         tests("ShopEventsTests", ["ShopEvents", "Freshet"]),
         tests("ShopTests", ["Shop", "ShopEvents", "FreshetTesting"]),
-        tests("EndToEndTests", ["Freshet", "Hiredis", "FreshetTesting", grdb]),
+        tests("EndToEndTests", ["Freshet", "FreshetRecords", "Hiredis", "FreshetTesting", grdb]),
     ]
 )

@@ -38,12 +38,14 @@ enum Customers {
                 .text(order.orderId), .text(order.customer.id), .text(Timestamp.now().description)) == 1
         guard isNew else { return }
         let customer = order.customer
+        // Of two first orders at the same time one registers the customer.
+        try effects.lock("customer \(customer.id)")
         let known = try effects.query(
             "SELECT first_order_at FROM customers WHERE customer_id = $1", .text(customer.id)
         ).first
         // Name and address are those of the customer's latest order, whichever is handled last.
         let asOf = "\(order.placedAt) \(order.orderId)"
-        try effects.execute(
+        try effects.enqueue(
             """
             INSERT INTO customers (customer_id, name, email, orders_placed, orders_confirmed, spent_minor,
               first_order_at, profile_as_of)
@@ -69,7 +71,7 @@ enum Customers {
 
     static func orderConfirmed(_ order: OrderConfirmed, _ effects: Effects) throws {
         guard try decide(order.orderId, of: order.customerId, "confirmed", effects) else { return }
-        try effects.execute(
+        try effects.enqueue(
             """
             INSERT INTO customers (customer_id, name, email, orders_placed, orders_confirmed, spent_minor,
               first_order_at, profile_as_of)

@@ -5,7 +5,7 @@ internal import ShopEvents
 /// The order service's tables and what events do to them.
 ///
 /// A payment can be decided before this service has seen the order: both follow the same event, in two services. The
-/// decision is then kept until the order comes.
+/// decision is then kept until the order comes. What happens to one order happens one after the other.
 enum Orders {
     /// How an order ends.
     enum Decision: String {
@@ -31,6 +31,7 @@ enum Orders {
     ]
 
     static func place(_ order: OrderPlaced, _ effects: Effects) throws {
+        try effects.lock("order \(order.orderId)")
         let isNew =
             try effects.execute(
                 """
@@ -42,7 +43,7 @@ enum Orders {
         // The same order in another event: what counts is the first.
         guard isNew else { return }
         for (number, line) in order.lines.enumerated() {
-            try effects.execute(
+            try effects.enqueue(
                 "INSERT INTO order_lines (order_id, line, sku, quantity, amount_minor) VALUES ($1, $2, $3, $4, $5)",
                 .text(order.orderId), .integer(number + 1), .text(line.sku), .integer(line.quantity),
                 .integer(line.amount))
@@ -51,11 +52,18 @@ enum Orders {
             "SELECT decision, reason FROM early_decisions WHERE order_id = $1", .text(order.orderId)
         ).first
         if let early, let decision = early.text("decision").flatMap(Decision.init) {
-            try decide(order.orderId, decision, reason: early.text("reason"), effects)
+            try decideLocked(order.orderId, decision, reason: early.text("reason"), effects)
         }
     }
 
     static func decide(_ orderID: String, _ decision: Decision, reason: String?, _ effects: Effects) throws {
+        try effects.lock("order \(orderID)")
+        try decideLocked(orderID, decision, reason: reason, effects)
+    }
+
+    private static func decideLocked(
+        _ orderID: String, _ decision: Decision, reason: String?, _ effects: Effects
+    ) throws {
         let now = Timestamp.now().description
         let changed = try effects.execute(
             "UPDATE orders SET status = $1, updated_at = $2 WHERE order_id = $3 AND status = 'placed'",
@@ -64,7 +72,7 @@ enum Orders {
             "SELECT customer_id, currency, total_minor FROM orders WHERE order_id = $1", .text(orderID)
         ).first
         guard let order else {
-            try effects.execute(
+            try effects.enqueue(
                 "INSERT INTO early_decisions (order_id, decision, reason) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
                 .text(orderID), .text(decision.rawValue), .text(orNull: reason))
             return

@@ -40,6 +40,7 @@ struct EmbeddedProvider: PaymentProvider {
 
     /// Nil for no answer.
     private static func charge(_ charge: Charge, _ ledger: any RecordsTransaction) throws -> ChargeAnswer? {
+        try ledger.lock("charge \(charge.idempotencyKey)")
         let known = try ledger.query(
             "SELECT attempts, status, reference FROM charges WHERE idempotency_key = $1",
             .text(charge.idempotencyKey)
@@ -64,7 +65,7 @@ struct EmbeddedProvider: PaymentProvider {
             case .declined(let reason): ("declined", reason)
             case nil: ("unknown", "")
             }
-        try ledger.execute(
+        try ledger.enqueue(
             """
             INSERT INTO charges (idempotency_key, order_id, currency, amount_minor, attempts, status, reference,
               updated_at)

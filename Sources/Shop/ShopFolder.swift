@@ -16,7 +16,39 @@ struct ShopFolder: Sendable {
     var redisFolder: String { "\(path)/redis" }
     var socketURL: String { "unix://\(redisFolder)/redis.sock" }
     var logs: String { "\(path)/logs" }
-    func database(of service: String) -> String { "\(path)/\(service).db" }
+    private var databaseNote: String { "\(path)/database-url" }
+
+    /// Where a service's database is: a file in the folder, or a schema of the PostgreSQL database that the shop was started
+    /// with.
+    func databaseURL(of service: String) -> String {
+        guard let base = try? String(contentsOfFile: databaseNote, encoding: .utf8) else {
+            return "sqlite:\(file(of: service))"
+        }
+        return "\(base)\(base.contains("?") ? "&" : "?")options=-csearch_path%3D\(schema(of: service))"
+    }
+
+    private func file(of service: String) -> String { "\(path)/\(service).db" }
+    private func schema(of service: String) -> String { "shop_\(service)" }
+
+    /// Keeps all services' records in this PostgreSQL database, each in a schema of its own, for this shop and those who
+    /// look at it later.
+    func keepRecords(in databaseURL: String) async throws {
+        guard databaseURL.hasPrefix("postgres"), !databaseURL.contains("options=") else {
+            throw ToolError(
+                .badConfiguration,
+                "--database-url is postgres://... without 'options', which the schemas need")
+        }
+        do {
+            let schemas = (ShopTopology.services + ["provider"]).map(schema)
+            try await RecordsDatabase.open(url: databaseURL).transaction { transaction in
+                try transaction.lock("shop schemas")
+                for schema in schemas { try transaction.enqueue("CREATE SCHEMA IF NOT EXISTS \(schema)") }
+            }
+            try Data(databaseURL.utf8).write(to: URL(filePath: databaseNote))
+            // It may hold a password.
+            try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: databaseNote)
+        } catch { throw ToolError(error) }
+    }
 
     func make() throws {
         do {
@@ -42,11 +74,12 @@ struct ShopFolder: Sendable {
 
     /// A service's database, for reading; one that is not there is not made.
     func openDatabase(of service: String) throws -> any Records {
-        let file = database(of: service)
-        guard FileManager.default.fileExists(atPath: file) else {
+        let url = databaseURL(of: service)
+        if url.hasPrefix("sqlite:"), !FileManager.default.fileExists(atPath: file(of: service)) {
             throw ToolError(
-                .badConfiguration, "there is no database '\(file)': name the shop's folder with --data")
+                .badConfiguration,
+                "there is no database '\(file(of: service))': name the shop's folder with --data")
         }
-        return try RecordsDatabase.open(url: "sqlite:\(file)")
+        return try RecordsDatabase.open(url: url)
     }
 }

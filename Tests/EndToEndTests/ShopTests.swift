@@ -1,95 +1,111 @@
 import FoundationEssentials
+import FreshetRecords
 import FreshetTesting
 import Glibc
 import Hiredis
 import Testing
 
 @Suite(.serialized) struct ShopTests {
-    @Test func `the demo data settles, with the sums of its file, and placing it again changes nothing`()
+    @Test(arguments: Store.allCases)
+    func `the demo data settles, with the sums of its file, and placing it again changes nothing`(
+        store: Store
+    )
         async throws
     {
-        let folder = try Folder()
-        let arguments = [
-            "up", "--orders", Demo.path, "--data", "\(folder.path)/data", "--exit-when-settled", "--format",
-            "json",
-        ]
-        let first = try await Program.run("shop", arguments, in: folder, within: .seconds(300))
-        #expect(first.ending == .exited(0), "\(first.errors)")
-        let keys = try #require(
-            try memberNames(first.output))
-        #expect(
-            keys == [
-                "customers", "dead", "eventsPerSecond", "invalid", "latencyMs", "orders", "payments",
-                "placed", "seconds",
-            ])
-        let summary = try SummaryFile(first.output)
-        let expected = try Expected.fromFile()
-        #expect(summary.placed == 6919)
-        #expect(summary.customers == 2357)
-        #expect(summary.orders.confirmed == 6781)
-        #expect(summary.orders.cancelled == 138)
-        #expect(summary.orders.placed == 0)
-        #expect(summary.payments.captured.count == 6781)
-        #expect(summary.payments.declined.count == 138)
-        #expect(summary.payments.captured.minor == expected.captured)
-        #expect(summary.payments.declined.minor == expected.declined)
-        #expect(summary.dead == 0 && summary.invalid == 0)
-        #expect(summary.latencyMs.p50 > 0 && summary.latencyMs.p99 >= summary.latencyMs.p50)
-        print("settled in \(summary.seconds) s, \(summary.eventsPerSecond) events/s")
-        try await verifyShop(folder)
+        try await store.withRecords { records in
+            let folder = try Folder()
+            let arguments =
+                [
+                    "up", "--orders", Demo.path, "--data", "\(folder.path)/data", "--exit-when-settled",
+                    "--format",
+                    "json",
+                ] + records
+            let first = try await Program.run("shop", arguments, in: folder, within: .seconds(300))
+            #expect(first.ending == .exited(0), "\(first.errors)")
+            let keys = try #require(
+                try memberNames(first.output))
+            #expect(
+                keys == [
+                    "customers", "dead", "eventsPerSecond", "invalid", "latencyMs", "orders", "payments",
+                    "placed", "seconds",
+                ])
+            let summary = try SummaryFile(first.output)
+            let expected = try Expected.fromFile()
+            #expect(summary.placed == 6919)
+            #expect(summary.customers == 2357)
+            #expect(summary.orders.confirmed == 6781)
+            #expect(summary.orders.cancelled == 138)
+            #expect(summary.orders.placed == 0)
+            #expect(summary.payments.captured.count == 6781)
+            #expect(summary.payments.declined.count == 138)
+            #expect(summary.payments.captured.minor == expected.captured)
+            #expect(summary.payments.declined.minor == expected.declined)
+            #expect(summary.dead == 0 && summary.invalid == 0)
+            #expect(summary.latencyMs.p50 > 0 && summary.latencyMs.p99 >= summary.latencyMs.p50)
+            print("settled in \(summary.seconds) s, \(summary.eventsPerSecond) events/s")
+            try await verifyShop(folder)
 
-        let again = try await Program.run("shop", arguments, in: folder, within: .seconds(300))
-        #expect(again.ending == .exited(0), "\(again.errors)")
-        let second = try SummaryFile(again.output)
-        #expect(second.orders.confirmed == 6781 && second.customers == 2357)
-        #expect(second.payments.captured.minor == expected.captured)
-        try await verifyShop(folder)
-    }
-
-    @Test func `several processes of each service share the work`() async throws {
-        let folder = try Folder()
-        let outcome = try await Program.run(
-            "shop",
-            [
-                "up", "--orders", folder.demoOrders(1500), "--data", "\(folder.path)/data",
-                "--exit-when-settled",
-                "--format", "json", "--workers", "order=2,customer=2,payment=3",
-            ], in: folder)
-        #expect(outcome.ending == .exited(0), "\(outcome.errors)")
-        #expect(try SummaryFile(outcome.output).placed == 1500)
-        try await verifyShop(folder)
-    }
-
-    @Test func `workers that are killed at random lose nothing and do nothing twice`() async throws {
-        let seed = UInt64.random(in: 0 ... .max)
-        print("seed \(seed)")
-        var random = Seeded(seed)
-        let folder = try Folder()
-        let shop = try Program.start(
-            "shop",
-            [
-                "up", "--orders", folder.demoOrders(4000), "--data", "\(folder.path)/data",
-                "--exit-when-settled",
-                "--format", "json",
-            ], in: folder)
-        var kills = ["order-worker": 0, "customer-worker": 0, "payment-worker": 0]
-        while shop.child.ending == nil, kills.values.contains(where: { $0 < 3 }) {
-            try await Task.sleep(for: .milliseconds(Int.random(in: 100...500, using: &random)))
-            let fewest = kills.values.min() ?? 0
-            let workers = Processes.children(of: shop.child.id).filter { kills[$0.name] == fewest }
-            guard let victim = workers.sorted(by: { $0.id < $1.id }).randomElement(using: &random) else {
-                continue
-            }
-            kill(victim.id, SIGKILL)
-            kills[victim.name, default: 0] += 1
+            let again = try await Program.run("shop", arguments, in: folder, within: .seconds(300))
+            #expect(again.ending == .exited(0), "\(again.errors)")
+            let second = try SummaryFile(again.output)
+            #expect(second.orders.confirmed == 6781 && second.customers == 2357)
+            #expect(second.payments.captured.minor == expected.captured)
+            try await verifyShop(folder)
         }
-        let outcome = try await shop.outcome()
-        #expect(outcome.ending == .exited(0), "seed \(seed): \(outcome.errors)")
-        #expect(kills.values.allSatisfy { $0 >= 2 }, "seed \(seed): done before all were killed: \(kills)")
-        let summary = try SummaryFile(outcome.output)
-        #expect(summary.placed == 4000 && summary.orders.placed == 0, "seed \(seed)")
-        print("killed \(kills), settled in \(summary.seconds) s")
-        try await verifyShop(folder)
+    }
+
+    @Test(arguments: Store.allCases) func `several processes of each service share the work`(store: Store)
+        async throws
+    {
+        try await store.withRecords { records in
+            let folder = try Folder()
+            let outcome = try await Program.run(
+                "shop",
+                [
+                    "up", "--orders", folder.demoOrders(1500), "--data", "\(folder.path)/data",
+                    "--exit-when-settled",
+                    "--format", "json", "--workers", "order=2,customer=2,payment=3",
+                ] + records, in: folder)
+            #expect(outcome.ending == .exited(0), "\(outcome.errors)")
+            #expect(try SummaryFile(outcome.output).placed == 1500)
+            try await verifyShop(folder)
+        }
+    }
+
+    @Test(arguments: Store.allCases)
+    func `workers that are killed at random lose nothing and do nothing twice`(store: Store) async throws {
+        try await store.withRecords { records in
+            let seed = UInt64.random(in: 0 ... .max)
+            print("seed \(seed)")
+            var random = Seeded(seed)
+            let folder = try Folder()
+            let shop = try Program.start(
+                "shop",
+                [
+                    "up", "--orders", folder.demoOrders(4000), "--data", "\(folder.path)/data",
+                    "--exit-when-settled",
+                    "--format", "json",
+                ] + records, in: folder)
+            var kills = ["order-worker": 0, "customer-worker": 0, "payment-worker": 0]
+            while shop.child.ending == nil, kills.values.contains(where: { $0 < 3 }) {
+                try await Task.sleep(for: .milliseconds(Int.random(in: 100...500, using: &random)))
+                let fewest = kills.values.min() ?? 0
+                let workers = Processes.children(of: shop.child.id).filter { kills[$0.name] == fewest }
+                guard let victim = workers.sorted(by: { $0.id < $1.id }).randomElement(using: &random) else {
+                    continue
+                }
+                kill(victim.id, SIGKILL)
+                kills[victim.name, default: 0] += 1
+            }
+            let outcome = try await shop.outcome()
+            #expect(outcome.ending == .exited(0), "seed \(seed): \(outcome.errors)")
+            #expect(
+                kills.values.allSatisfy { $0 >= 2 }, "seed \(seed): done before all were killed: \(kills)")
+            let summary = try SummaryFile(outcome.output)
+            #expect(summary.placed == 4000 && summary.orders.placed == 0, "seed \(seed)")
+            print("killed \(kills), settled in \(summary.seconds) s")
+            try await verifyShop(folder)
+        }
     }
 
     @Test(arguments: ["freeze", "kill"])
@@ -123,6 +139,46 @@ import Testing
                     contentsOfFile: "\(folder.path)/data/logs/\(service)-1.log", encoding: .utf8)
                 let lines = log.split(separator: "\n").filter { !$0.contains("the handler threw") }
                 #expect(lines.count < 25, "\(service) wrote \(lines.count) lines")
+            }
+        }
+    }
+
+    @Test func `a database that is away for five seconds, twice, is waited for`() async throws {
+        try await withPostgres { database in
+            let folder = try Folder()
+            let shop = try Program.start(
+                "shop",
+                [
+                    "up", "--orders", folder.demoOrders(4000), "--data", "\(folder.path)/data",
+                    "--exit-when-settled", "--format", "json", "--database-url", database.url,
+                ], in: folder)
+            let records = try RecordsDatabase.open(url: database.url)
+            func payments() async -> Int64 {
+                let count = try? await records.read {
+                    try $0.query("SELECT count(*) AS n FROM shop_payment.payments")
+                }
+                return count?[0].integer("n") ?? 0
+            }
+            for (threshold, crashes) in [(300, false), (1500, true)] {
+                try await eventually("payments are decided", within: .seconds(60)) {
+                    await payments() > threshold
+                }
+                if crashes { await database.kill() } else { await database.pause() }
+                try await Task.sleep(for: .seconds(5))
+                try await database.start()
+            }
+            let outcome = try await shop.outcome()
+            #expect(outcome.ending == .exited(0), "\(outcome.errors)")
+            let summary = try SummaryFile(outcome.output)
+            #expect(summary.orders.placed == 0 && summary.dead == 0)
+            try await verifyShop(folder)
+            for service in ["order", "customer", "payment"] {
+                let log = try String(
+                    contentsOfFile: "\(folder.path)/data/logs/\(service)-1.log", encoding: .utf8)
+                let lines = log.split(separator: "\n").filter { !$0.contains("the handler threw") }
+                #expect(
+                    lines.contains { $0.contains("waiting for the database") }, "\(service) does not say so")
+                #expect(lines.count < 40, "\(service) wrote \(lines.count) lines")
             }
         }
     }

@@ -142,3 +142,16 @@ struct SummaryFile: Decodable {
         self = try JSONDecoder().decode(SummaryFile.self, from: Data(json.utf8))
     }
 }
+
+/// Where the services' records are.
+enum Store: CaseIterable {
+    case sqlite, postgres
+
+    /// Runs the body with what `shop up` is to be told of it.
+    func withRecords(_ body: ([String]) async throws -> Void) async throws {
+        switch self {
+        case .sqlite: try await body([])
+        case .postgres: try await withPostgres { try await body(["--database-url", $0.url]) }
+        }
+    }
+}

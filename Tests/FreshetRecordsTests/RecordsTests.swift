@@ -17,16 +17,30 @@ extension Topic {
 
 struct Refused: Error {}
 
-/// A database of one test in a folder of its own.
-final class Scratch {
-    let path = "/tmp/freshet-records-\(String(UInt64.random(in: 0 ... .max), radix: 36))"
-    var file: String { "\(path)/notes.db" }
+/// What records can stand in.
+enum Store: CaseIterable {
+    case sqlite, postgres
+}
 
-    init() throws {
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+/// A database of one test, which several processes can open.
+final class Scratch: Sendable {
+    let url: String
+    let server: LocalPostgres?
+
+    private init(url: String, server: LocalPostgres?) { (self.url, self.server) = (url, server) }
+
+    static func with(_ store: Store, _ body: (Scratch) async throws -> Void) async throws {
+        switch store {
+        case .postgres: try await withPostgres { try await body(Scratch(url: $0.url, server: $0)) }
+        case .sqlite:
+            let folder = "/tmp/freshet-records-\(String(UInt64.random(in: 0 ... .max), radix: 36))"
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            defer { try? FileManager.default.removeItem(atPath: folder) }
+            try await body(Scratch(url: "sqlite:\(folder)/notes.db", server: nil))
+        }
     }
 
-    deinit { try? FileManager.default.removeItem(atPath: path) }
+    func open() throws -> any Records { try RecordsDatabase.open(url: url) }
 
     static let tables = [
         Migration(1, "notes", ["CREATE TABLE notes (id BIGINT NOT NULL, text TEXT NOT NULL)"])
@@ -45,92 +59,101 @@ func count(_ table: String, in database: any Records) async throws -> Int64 {
 func nowhere() -> Broker { Broker(RedisClient(RedisConfiguration(address: .unix(path: "/none")))) }
 
 @Suite struct RecordsTests {
-    @Test func `an event's effects happen once, and a failed handler's not at all`() async throws {
-        let scratch = try Scratch()
-        let database = try SQLiteRecords(path: scratch.file)
-        let records = try await ServiceRecords(
-            database, source: "test", migrations: Scratch.tables, on: nowhere())
-        let delivery = try Scratch.delivery("a")
-        await #expect(throws: Refused.self) {
-            try await records.handle(delivery) {
-                try $0.execute("INSERT INTO notes VALUES (1, 'a')")
-                try $0.publish(Noted(text: "b"), to: .notes, key: nil)
-                throw Refused()
-            }
-        }
-        #expect(try await count("notes", in: database) == 0)
-        #expect(try await count("inbox", in: database) == 0)
-        #expect(try await records.hasHandled(delivery) == false)
-        for expected in [ServiceRecords.Handled.applied, .duplicate, .duplicate] {
-            let handled = try await records.handle(delivery) {
-                try $0.execute("INSERT INTO notes VALUES (1, 'a')")
-                try $0.publish(Noted(text: "b"), to: .notes, key: nil)
-            }
-            #expect(handled == expected)
-        }
-        #expect(try await count("notes", in: database) == 1)
-        #expect(try await count("outbox", in: database) == 1)
-        #expect(try await records.hasHandled(delivery))
-        let other = try Scratch.delivery("a", group: "other")
-        #expect(try await records.handle(other) { _ in } == .applied)
-    }
-
-    @Test func `transactions that share a commit fail alone`() async throws {
-        let scratch = try Scratch()
-        let database = try SQLiteRecords(path: scratch.file)
-        try await database.migrate(Scratch.tables, of: "test")
-        let failed = try await withThrowingTaskGroup(of: Int.self) { tasks in
-            for number in 0..<600 {
-                tasks.addTask {
-                    do {
-                        try await database.transaction {
-                            try $0.execute("INSERT INTO notes VALUES ($1, 'x')", .integer(number))
-                            if number % 7 == 0 { throw Refused() }
-                        }
-                        return 0
-                    } catch is Refused { return 1 }
+    @Test(arguments: Store.allCases) func `an event's effects happen once, and a failed handler's not at all`(
+        store: Store
+    ) async throws {
+        try await Scratch.with(store) { scratch in
+            let database = try scratch.open()
+            let records = try await ServiceRecords(
+                database, source: "test", migrations: Scratch.tables, on: nowhere())
+            let delivery = try Scratch.delivery("a")
+            await #expect(throws: Refused.self) {
+                try await records.handle(delivery) {
+                    try $0.execute("INSERT INTO notes VALUES (1, 'a')")
+                    try $0.publish(Noted(text: "b"), to: .notes, key: nil)
+                    throw Refused()
                 }
             }
-            return try await tasks.reduce(0, +)
+            #expect(try await count("notes", in: database) == 0)
+            #expect(try await count("inbox", in: database) == 0)
+            #expect(try await records.hasHandled(delivery) == false)
+            for expected in [ServiceRecords.Handled.applied, .duplicate, .duplicate] {
+                let handled = try await records.handle(delivery) {
+                    try $0.execute("INSERT INTO notes VALUES (1, 'a')")
+                    try $0.publish(Noted(text: "b"), to: .notes, key: nil)
+                }
+                #expect(handled == expected)
+            }
+            #expect(try await count("notes", in: database) == 1)
+            #expect(try await count("outbox", in: database) == 1)
+            #expect(try await records.hasHandled(delivery))
+            let other = try Scratch.delivery("a", group: "other")
+            #expect(try await records.handle(other) { _ in } == .applied)
         }
-        #expect(failed == 86)
-        #expect(try await count("notes", in: database) == 514)
-        #expect(try await count("(SELECT DISTINCT id FROM notes)", in: database) == 514)
     }
 
-    @Test func `when a shared commit fails, each transaction has the outcome that it has alone`() async throws
+    @Test(arguments: Store.allCases) func `transactions that share a commit fail alone`(store: Store)
+        async throws
     {
-        let scratch = try Scratch()
-        let database = try SQLiteRecords(path: scratch.file)
-        try await database.transaction {
-            try $0.execute("CREATE TABLE parents (id BIGINT PRIMARY KEY)")
-            try $0.execute(
-                """
-                CREATE TABLE children (id BIGINT PRIMARY KEY, parent BIGINT
-                  REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED)
-                """)
-        }
-        for round in 0..<30 {
-            // Holds the line while the others gather behind it.
-            async let first: Void = database.transaction { _ in usleep(3000) }
-            // An orphan, which only the commit refuses, and one that collides with it while it stands there.
-            async let orphan = outcome(of: database) {
-                try $0.execute("INSERT INTO children VALUES ($1, 999)", .integer(round))
+        try await Scratch.with(store) { scratch in
+            let database = try scratch.open()
+            try await database.migrate(Scratch.tables, of: "test")
+            let failed = try await withThrowingTaskGroup(of: Int.self) { tasks in
+                for number in 0..<600 {
+                    tasks.addTask {
+                        do {
+                            try await database.transaction {
+                                try $0.execute("INSERT INTO notes VALUES ($1, 'x')", .integer(number))
+                                if number % 7 == 0 { throw Refused() }
+                            }
+                            return 0
+                        } catch is Refused { return 1 }
+                    }
+                }
+                return try await tasks.reduce(0, +)
             }
-            async let collider = outcome(of: database) {
-                try $0.execute("INSERT INTO children VALUES ($1, NULL)", .integer(round))
-            }
-            try await first
-            let (orphaned, collided) = (await orphan, await collider)
-            #expect(!orphaned, "round \(round): an orphan was committed")
-            #expect(collided, "round \(round): what was committed was reported as failed")
+            #expect(failed == 86)
+            #expect(try await count("notes", in: database) == 514)
+            #expect(try await count("(SELECT DISTINCT id FROM notes) AS ids", in: database) == 514)
         }
-        #expect(try await count("children", in: database) == 30)
+    }
+
+    @Test(arguments: Store.allCases)
+    func `when a shared commit fails, each transaction has the outcome that it has alone`(store: Store)
+        async throws
+    {
+        try await Scratch.with(store) { scratch in
+            let database = try scratch.open()
+            try await database.transaction {
+                try $0.execute("CREATE TABLE parents (id BIGINT PRIMARY KEY)")
+                try $0.execute(
+                    """
+                    CREATE TABLE children (id BIGINT PRIMARY KEY, parent BIGINT
+                      REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED)
+                    """)
+            }
+            for round in 0..<30 {
+                // Holds the line while the others gather behind it.
+                async let first: Void = database.transaction { _ in usleep(3000) }
+                // An orphan, which only the commit refuses, and one that collides with it while it stands there.
+                async let orphan = outcome(of: database) {
+                    try $0.execute("INSERT INTO children VALUES ($1, 999)", .integer(round))
+                }
+                async let collider = outcome(of: database) {
+                    try $0.execute("INSERT INTO children VALUES ($1, NULL)", .integer(round))
+                }
+                try await first
+                let (orphaned, collided) = (await orphan, await collider)
+                #expect(!orphaned, "round \(round): an orphan was committed")
+                #expect(collided, "round \(round): what was committed was reported as failed")
+            }
+            #expect(try await count("children", in: database) == 30)
+        }
     }
 
     /// Whether the transaction says that it was committed.
     private func outcome(
-        of database: SQLiteRecords, _ body: @escaping @Sendable (any RecordsTransaction) throws -> Void
+        of database: any Records, _ body: @escaping @Sendable (any RecordsTransaction) throws -> Void
     ) async -> Bool {
         do {
             try await database.transaction(body)
@@ -140,62 +163,74 @@ func nowhere() -> Broker { Broker(RedisClient(RedisConfiguration(address: .unix(
         }
     }
 
-    @Test func `two processes' connections may write to one file at the same time`() async throws {
-        let scratch = try Scratch()
-        let databases = try [SQLiteRecords(path: scratch.file), SQLiteRecords(path: scratch.file)]
-        try await withThrowingTaskGroup(of: Void.self) { tasks in
-            for database in databases {
-                tasks.addTask { () async throws -> Void in
-                    try await database.migrate(Scratch.tables, of: "test")
-                }
-            }
-            try await tasks.waitForAll()
-        }
-        try await withThrowingTaskGroup(of: Void.self) { tasks in
-            for number in 0..<400 {
-                let database = databases[number % 2]
-                tasks.addTask { () async throws -> Void in
-                    _ = try await database.transaction {
-                        try $0.execute("INSERT INTO notes VALUES ($1, 'x')", .integer(number))
+    @Test(arguments: Store.allCases) func `two processes' connections may write to one file at the same time`(
+        store: Store
+    ) async throws {
+        try await Scratch.with(store) { scratch in
+            let databases = try [scratch.open(), scratch.open()]
+            try await withThrowingTaskGroup(of: Void.self) { tasks in
+                for database in databases {
+                    tasks.addTask { () async throws -> Void in
+                        try await database.migrate(Scratch.tables, of: "test")
                     }
                 }
+                try await tasks.waitForAll()
             }
-            try await tasks.waitForAll()
+            try await withThrowingTaskGroup(of: Void.self) { tasks in
+                for number in 0..<400 {
+                    let database = databases[number % 2]
+                    tasks.addTask { () async throws -> Void in
+                        _ = try await database.transaction {
+                            try $0.execute("INSERT INTO notes VALUES ($1, 'x')", .integer(number))
+                        }
+                    }
+                }
+                try await tasks.waitForAll()
+            }
+            #expect(try await count("notes", in: databases[0]) == 400)
         }
-        #expect(try await count("notes", in: databases[0]) == 400)
     }
 
-    @Test func `values come back as they went in, and a parameter may appear twice`() async throws {
-        let scratch = try Scratch()
-        let database = try SQLiteRecords(path: scratch.file)
-        let row = try await database.transaction { transaction in
-            try transaction.execute("CREATE TABLE v (i BIGINT, r DOUBLE PRECISION, t TEXT, b BLOB, n TEXT)")
-            try transaction.execute(
-                "INSERT INTO v VALUES ($1, $2, $3, $4, $5)", .integer(Int64.max), .real(0.5), "grün 🎈",
-                .bytes([0, 255, 10]), .null)
-            return try transaction.query("SELECT *, $1 AS again, $1 AS more FROM v WHERE i > $2", "x", 5)[0]
+    @Test(arguments: Store.allCases)
+    func `values come back as they went in, and a parameter may appear twice`(store: Store) async throws {
+        try await Scratch.with(store) { scratch in
+            let database = try scratch.open()
+            let row = try await database.transaction { transaction in
+                try transaction.execute(
+                    "CREATE TABLE v (i BIGINT, r DOUBLE PRECISION, t TEXT, b \(database.dialect.bytesColumn), n TEXT)"
+                )
+                try transaction.execute(
+                    "INSERT INTO v VALUES ($1, $2, $3, $4, $5)", .integer(Int64.max), .real(0.5), "grün 🎈",
+                    .bytes([0, 255, 10]), .null)
+                return try transaction.query("SELECT *, $1 AS again, $1 AS more FROM v WHERE i > $2", "x", 5)[
+                    0]
+            }
+            #expect(row.integer("i") == Int64.max && row["r"] == .real(0.5) && row.text("t") == "grün 🎈")
+            #expect(row.bytes("b") == [0, 255, 10] && row["n"] == .null && row["none"] == .null)
+            #expect(row.text("again") == "x" && row.text("more") == "x")
         }
-        #expect(row.integer("i") == Int64.max && row["r"] == .real(0.5) && row.text("t") == "grün 🎈")
-        #expect(row.bytes("b") == [0, 255, 10] && row["n"] == .null && row["none"] == .null)
-        #expect(row.text("again") == "x" && row.text("more") == "x")
     }
 
-    @Test func `a database that is newer than the program is refused, and one that cannot be opened says so`()
+    @Test(arguments: Store.allCases)
+    func `a database that is newer than the program is refused, and one that cannot be opened says so`(
+        store: Store
+    )
         async throws
     {
-        let scratch = try Scratch()
-        let database = try SQLiteRecords(path: scratch.file)
-        try await database.migrate(Scratch.tables + [Migration(2, "more", [])], of: "test")
-        try await database.migrate(Scratch.tables + [Migration(2, "more", [])], of: "test")
-        let error = await #expect(throws: RecordsError.self) {
-            try await database.migrate(Scratch.tables, of: "test")
-        }
-        #expect(error?.code == .tooNew)
-        let closed = #expect(throws: RecordsError.self) { try SQLiteRecords(path: "/proc/none/x.db") }
-        #expect(closed?.code == .cannotOpen)
-        #expect(throws: RecordsError.self) { try RecordsDatabase.open(url: "mysql:x") }
-        #expect(throws: RecordsError.self) {
-            try RecordsDatabase.open(url: "sqlite:\(scratch.file)?synchronous=maybe")
+        try await Scratch.with(store) { scratch in
+            let database = try scratch.open()
+            try await database.migrate(Scratch.tables + [Migration(2, "more", [])], of: "test")
+            try await database.migrate(Scratch.tables + [Migration(2, "more", [])], of: "test")
+            let error = await #expect(throws: RecordsError.self) {
+                try await database.migrate(Scratch.tables, of: "test")
+            }
+            #expect(error?.code == .tooNew)
+            let closed = #expect(throws: RecordsError.self) { try SQLiteRecords(path: "/proc/none/x.db") }
+            #expect(closed?.code == .cannotOpen)
+            #expect(throws: RecordsError.self) { try RecordsDatabase.open(url: "mysql:x") }
+            #expect(throws: RecordsError.self) {
+                try RecordsDatabase.open(url: "sqlite:x.db?synchronous=maybe")
+            }
         }
     }
 }

@@ -16,16 +16,19 @@ import Testing
     }
 
     static func withBroker(
-        _ body: (LocalRedisServer, Broker, Scratch) async throws -> Void
+        on store: Store, _ body: (LocalRedisServer, Broker, Scratch) async throws -> Void
     ) async throws {
-        let scratch = try Scratch()
-        try await withRedisServer(LocalRedisServer(appendOnly: true, options: ["--appendfsync", "always"])) {
-            server in
-            var configuration = try RedisConfiguration(url: server.url)
-            configuration.commandTimeout = .seconds(1)
-            let client = RedisClient(configuration)
-            defer { client.close() }
-            try await body(server, Broker(client, namespace: "test"), scratch)
+        try await Scratch.with(store) { scratch in
+            try await withRedisServer(
+                LocalRedisServer(appendOnly: true, options: ["--appendfsync", "always"])
+            ) {
+                server in
+                var configuration = try RedisConfiguration(url: server.url)
+                configuration.commandTimeout = .seconds(1)
+                let client = RedisClient(configuration)
+                defer { client.close() }
+                try await body(server, Broker(client, namespace: "test"), scratch)
+            }
         }
     }
 
@@ -38,11 +41,12 @@ import Testing
         }
     }
 
-    @Test func `the outbox is published in the order of its commits, with the story of its cause`()
+    @Test(arguments: Store.allCases)
+    func `the outbox is published in the order of its commits, with the story of its cause`(store: Store)
         async throws
     {
-        try await Self.withBroker { _, broker, scratch in
-            let database = try SQLiteRecords(path: scratch.file)
+        try await Self.withBroker(on: store) { _, broker, scratch in
+            let database = try scratch.open()
             let records = try await ServiceRecords(database, source: "notes", migrations: [], on: broker)
             try await withThrowingTaskGroup(of: Void.self) { tasks in
                 tasks.addTask { try await records.relay.run() }
@@ -62,9 +66,11 @@ import Testing
         }
     }
 
-    @Test func `a server that is killed in between costs no event of the outbox`() async throws {
-        try await Self.withBroker { server, broker, scratch in
-            let database = try SQLiteRecords(path: scratch.file)
+    @Test(arguments: Store.allCases) func `a server that is killed in between costs no event of the outbox`(
+        store: Store
+    ) async throws {
+        try await Self.withBroker(on: store) { server, broker, scratch in
+            let database = try scratch.open()
             let records = try await ServiceRecords(database, source: "notes", migrations: [], on: broker)
             try await withThrowingTaskGroup(of: Void.self) { tasks in
                 tasks.addTask { try await records.relay.run() }
@@ -82,12 +88,13 @@ import Testing
         }
     }
 
-    @Test func `a server whose memory is full now and then costs neither events nor their order`()
+    @Test(arguments: Store.allCases)
+    func `a server whose memory is full now and then costs neither events nor their order`(store: Store)
         async throws
     {
-        try await Self.withBroker { _, broker, scratch in
+        try await Self.withBroker(on: store) { _, broker, scratch in
             let records = try await ServiceRecords(
-                try SQLiteRecords(path: scratch.file), source: "notes", migrations: [], on: broker)
+                try scratch.open(), source: "notes", migrations: [], on: broker)
             try await Self.write(400, to: records)
             try await withThrowingTaskGroup(of: Void.self) { tasks in
                 tasks.addTask { try await records.relay.run() }
@@ -110,11 +117,12 @@ import Testing
         }
     }
 
-    @Test func `of two relays on one database one publishes, and the other takes over when it is gone`()
+    @Test(arguments: Store.allCases)
+    func `of two relays on one database one publishes, and the other takes over when it is gone`(store: Store)
         async throws
     {
-        try await Self.withBroker { _, broker, scratch in
-            let databases = try [SQLiteRecords(path: scratch.file), SQLiteRecords(path: scratch.file)]
+        try await Self.withBroker(on: store) { _, broker, scratch in
+            let databases = try [scratch.open(), scratch.open()]
             var records: [ServiceRecords] = []
             for database in databases {
                 records.append(

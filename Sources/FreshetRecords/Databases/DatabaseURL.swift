@@ -1,13 +1,16 @@
 /// The databases that a URL can name.
 public enum RecordsDatabase {
-    /// Opens what the URL names: `sqlite:PATH`, with `?synchronous=full` for a sync of each commit.
+    /// Opens what the URL names: `sqlite:PATH`, with `?synchronous=full` for a sync of each commit, or
+    /// `postgres://user:password@host:port/database` with libpq's options and `pool`, the number of connections (4).
     public static func open(url: String) throws(RecordsError) -> any Records {
         guard let colon = url.firstIndex(of: ":") else {
-            throw RecordsError(.invalidURL, "the database URL is not sqlite:PATH")
+            throw RecordsError(.invalidURL, "the database URL is neither sqlite:PATH nor postgres://...")
         }
         let scheme = url[..<colon]
+        if scheme == "postgres" || scheme == "postgresql" { return try PostgresRecords(url: url) }
         guard scheme == "sqlite" else {
-            throw RecordsError(.invalidURL, "the database URL's scheme '\(scheme)' is not sqlite")
+            throw RecordsError(
+                .invalidURL, "the database URL's scheme '\(scheme)' is neither sqlite nor postgres")
         }
         let parts = url[url.index(after: colon)...].split(separator: "?", maxSplits: 1)
         guard let path = parts.first else {

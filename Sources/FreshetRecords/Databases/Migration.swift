@@ -26,6 +26,7 @@ extension Records {
                 == Array(1...max(1, migrations.count)).prefix(migrations.count).map { $0 },
             "migrations are numbered from 1 without gaps")
         try await transaction { transaction in
+            try transaction.lock("freshet migrations")
             try transaction.execute(
                 """
                 CREATE TABLE IF NOT EXISTS freshet_migrations (

@@ -3,10 +3,8 @@
 /// Statements number their parameters `$1`, `$2`, ... in the order of their first appearance. Column types that all
 /// understand: TEXT, BIGINT, INTEGER, DOUBLE PRECISION.
 public protocol Records: Sendable {
-    /// The type of a column that numbers rows in the order in which they were written, as primary key.
-    var identityColumn: String { get }
-    /// The type of a column of bytes.
-    var bytesColumn: String { get }
+    /// Where its SQL differs.
+    var dialect: SQLDialect { get }
 
     /// Runs the body in one write transaction: all of it or nothing.
     ///
@@ -23,7 +21,18 @@ public protocol Records: Sendable {
     ) async throws -> Value
 }
 
-/// Statements within a transaction. Not to be kept or used after its body has returned.
+/// The few words that databases do not share.
+public struct SQLDialect: Sendable {
+    /// The type of a column that numbers rows in the order in which they were written, as primary key.
+    public let identityColumn: String
+    /// The type of a column of bytes.
+    public let bytesColumn: String
+    /// What ends a SELECT whose rows are not to change before the transaction has ended.
+    public let sharedLock: String
+}
+
+/// Statements within a transaction. Not to be kept or used after its body has returned. After a statement has failed the
+/// body throws: its transaction takes no more.
 public protocol RecordsTransaction {
     /// Runs a statement; returns how many rows it changed.
     @discardableResult
@@ -31,6 +40,14 @@ public protocol RecordsTransaction {
 
     /// Runs a query; returns its rows.
     func query(_ sql: String, _ values: [RecordsValue]) throws -> [RecordsRow]
+
+    /// Runs a statement that nothing else in the body depends on, without waiting for it. When it fails, a later statement
+    /// or the commit says so.
+    func enqueue(_ sql: String, _ values: [RecordsValue]) throws
+
+    /// From here to the end of this transaction no other one is past a `lock` of the same name. First of all statements,
+    /// it makes those that read and then write one thing, such as an order, run one after the other on every database.
+    func lock(_ name: String) throws
 }
 
 extension RecordsTransaction {
@@ -42,60 +59,9 @@ extension RecordsTransaction {
     public func query(_ sql: String, _ values: RecordsValue...) throws -> [RecordsRow] {
         try query(sql, values)
     }
-}
 
-/// A value of a column or parameter.
-public enum RecordsValue: Sendable, Hashable {
-    /// No value.
-    case null
-    /// A whole number.
-    case integer(Int64)
-    /// A number with a fraction.
-    case real(Double)
-    /// Text.
-    case text(String)
-    /// Bytes.
-    case bytes([UInt8])
-
-    /// A text, or null.
-    public static func text(orNull text: String?) -> RecordsValue { text.map { .text($0) } ?? .null }
-    /// A whole number.
-    public static func integer(_ number: Int) -> RecordsValue { .integer(Int64(number)) }
-}
-
-extension RecordsValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByNilLiteral {
-    /// A text.
-    public init(stringLiteral text: String) { self = .text(text) }
-    /// A whole number.
-    public init(integerLiteral number: Int64) { self = .integer(number) }
-    /// Null.
-    public init(nilLiteral: ()) { self = .null }
-}
-
-/// One row of a query's result.
-public struct RecordsRow: Sendable {
-    private let columns: [String: RecordsValue]
-
-    /// A row with these columns.
-    public init(_ columns: [String: RecordsValue]) { self.columns = columns }
-
-    /// The column's value; null when there is no such column.
-    public subscript(_ column: String) -> RecordsValue { columns[column] ?? .null }
-
-    /// The column as a whole number, or nil when it is something else.
-    public func integer(_ column: String) -> Int64? {
-        if case .integer(let number) = self[column] { number } else { nil }
-    }
-
-    /// The column as text, or nil when it is something else.
-    public func text(_ column: String) -> String? {
-        if case .text(let text) = self[column] { text } else { nil }
-    }
-
-    /// The column as bytes, or nil when it is something else.
-    public func bytes(_ column: String) -> [UInt8]? {
-        if case .bytes(let bytes) = self[column] { bytes } else { nil }
-    }
+    /// Runs a statement that nothing else in the body depends on, without waiting for it.
+    public func enqueue(_ sql: String, _ values: RecordsValue...) throws { try enqueue(sql, values) }
 }
 
 /// What went wrong with a database.
@@ -109,6 +75,10 @@ public struct RecordsError: Error, Sendable, CustomStringConvertible {
         public static let invalidURL = Code(name: "invalid url")
         /// The database was made by a newer program.
         public static let tooNew = Code(name: "too new")
+        /// The database is not there, is full or takes no writes; nothing was changed, and waiting may cure it.
+        public static let unavailable = Code(name: "unavailable")
+        /// The database went away during the commit: nobody knows whether it took place.
+        public static let unknownOutcome = Code(name: "unknown outcome")
         /// A statement failed.
         public static let statement = Code(name: "statement")
     }

@@ -14,10 +14,10 @@ enum InboxOutbox {
                     """,
                     """
                     CREATE TABLE outbox (
-                      seq \(database.identityColumn), topic TEXT NOT NULL, partitions INTEGER NOT NULL,
+                      seq \(database.dialect.identityColumn), topic TEXT NOT NULL, partitions INTEGER NOT NULL,
                       event_id TEXT NOT NULL, source TEXT NOT NULL, type TEXT NOT NULL,
                       schema_version INTEGER NOT NULL, time TEXT NOT NULL, partition_key TEXT,
-                      correlation_id TEXT, causation_id TEXT, traceparent TEXT, data \(database.bytesColumn) NOT NULL,
+                      correlation_id TEXT, causation_id TEXT, traceparent TEXT, data \(database.dialect.bytesColumn) NOT NULL,
                       published_at TEXT)
                     """,
                     "CREATE INDEX outbox_unpublished ON outbox (seq) WHERE published_at IS NULL",
@@ -60,7 +60,7 @@ enum InboxOutbox {
     }
 
     static func add(_ event: Event, to topic: Topic, in transaction: any RecordsTransaction) throws {
-        try transaction.execute(
+        try transaction.enqueue(
             """
             INSERT INTO outbox (topic, partitions, event_id, source, type, schema_version, time, partition_key,
               correlation_id, causation_id, traceparent, data)
@@ -103,7 +103,7 @@ enum InboxOutbox {
     static func mark(_ rows: ArraySlice<Waiting>, in transaction: any RecordsTransaction) throws {
         let now = Timestamp.now().description
         for row in rows {
-            try transaction.execute(
+            try transaction.enqueue(
                 "UPDATE outbox SET published_at = $1 WHERE seq = $2", .text(now), .integer(row.sequence))
         }
     }
@@ -113,9 +113,11 @@ enum InboxOutbox {
         _ owner: String, now: Timestamp, for milliseconds: Int64, in transaction: any RecordsTransaction
     ) throws -> Bool {
         try transaction.execute(
-            // A lease that ends later than any can was taken before the clock was set back.
+            // A lease that ends much later than any can was taken before the clock was set back. (Not any later: another's
+            // may be newer than this clock's reading.)
             "UPDATE outbox_relay SET owner = $1, held_until = $2 WHERE id = 1 "
-                + "AND (owner = $1 OR held_until < $3 OR held_until > $2)",
-            .text(owner), .integer(now.milliseconds + milliseconds), .integer(now.milliseconds)) == 1
+                + "AND (owner = $1 OR held_until < $3 OR held_until > $4)",
+            .text(owner), .integer(now.milliseconds + milliseconds), .integer(now.milliseconds),
+            .integer(now.milliseconds + milliseconds + 60_000)) == 1
     }
 }

@@ -13,8 +13,11 @@ public struct ServiceRecords: Sendable {
     /// Publishes what handlers put into the outbox; run it as a service beside the subscriptions.
     public let relay: OutboxRelay
     private let source: String
+    private let outage: Outage
 
     /// Opens the records of a service: makes or completes its tables, and those of the inbox and outbox.
+    ///
+    /// Handlers wait for a database that goes away later, without using up attempts, and the log says so.
     ///
     /// - Parameters:
     ///   - source: what its own events name as their source.
@@ -25,9 +28,16 @@ public struct ServiceRecords: Sendable {
     ) async throws {
         self.database = database
         self.source = source
+        outage = Outage(logger)
+        try await Self.migrate(database, source: source, migrations: migrations)
+        relay = OutboxRelay(database, on: broker, logger: logger)
+    }
+
+    /// Makes or completes a service's tables, and those of the inbox and outbox.
+    public static func migrate(_ database: any Records, source: String, migrations: [Migration]) async throws
+    {
         try await database.migrate(InboxOutbox.migrations(for: database), of: "freshet")
         try await database.migrate(migrations, of: source)
-        relay = OutboxRelay(database, on: broker, logger: logger)
     }
 
     /// What became of an event.
@@ -46,12 +56,17 @@ public struct ServiceRecords: Sendable {
         _ delivery: Delivery, _ body: @escaping @Sendable (Effects) throws -> Void
     ) async throws -> Handled {
         let source = source
-        let (handled, publishes) = try await database.transaction { transaction in
-            try Self.check(delivery, in: transaction)
-            guard try InboxOutbox.enter(delivery, in: transaction) else { return (Handled.duplicate, false) }
-            let effects = Effects(transaction: transaction, delivery: delivery, source: source)
-            try body(effects)
-            return (.applied, effects.hasPublished)
+        // Also when nobody knows whether it was committed: the inbox does.
+        let (handled, publishes) = try await outage.sitOut {
+            try await database.transaction { transaction in
+                try check(delivery, in: transaction)
+                guard try InboxOutbox.enter(delivery, in: transaction) else {
+                    return (Handled.duplicate, false)
+                }
+                let effects = Effects(transaction: transaction, delivery: delivery, source: source)
+                try body(effects)
+                return (.applied, effects.hasPublished)
+            }
         }
         if publishes { relay.wake() }
         return handled
@@ -59,7 +74,7 @@ public struct ServiceRecords: Sendable {
 
     /// Whether this group has applied the event's effects: for skipping a call to the outside world. `handle` decides.
     public func hasHandled(_ delivery: Delivery) async throws -> Bool {
-        try await database.read { try InboxOutbox.contains(delivery, in: $0) }
+        try await outage.sitOut { try await database.read { try InboxOutbox.contains(delivery, in: $0) } }
     }
 }
 
@@ -87,6 +102,14 @@ public final class Effects: RecordsTransaction {
     public func query(_ sql: String, _ values: [RecordsValue]) throws -> [RecordsRow] {
         try transaction.query(sql, values)
     }
+
+    /// Runs a statement that nothing else in the handler depends on, without waiting for it.
+    public func enqueue(_ sql: String, _ values: [RecordsValue]) throws {
+        try transaction.enqueue(sql, values)
+    }
+
+    /// Makes transactions that lock the same name run one after the other from here on.
+    public func lock(_ name: String) throws { try transaction.lock(name) }
 
     /// Publishes an event if and when the transaction commits, as the next part of the delivery's story.
     ///

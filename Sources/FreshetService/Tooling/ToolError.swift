@@ -28,7 +28,8 @@ public struct ToolError: Error, Sendable, CustomStringConvertible {
                 self.init(Self.status(of: error.code), error.description)
             }
         case let error as RedisError: self.init(Self.status(of: error), error.description)
-        case let error as RecordsError: self.init(.badConfiguration, error.description)
+        case let error as RecordsError:
+            self.init(error.code == .unavailable ? .unreachable : .badConfiguration, error.description)
         default: self.init(.failed, "\(error)")
         }
     }

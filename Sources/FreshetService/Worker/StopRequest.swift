@@ -10,6 +10,9 @@ final class StopRequest: Sendable {
     }
     private let state = Mutex(State())
 
+    /// Whether it was made.
+    var isMade: Bool { state.withLock { $0.isMade } }
+
     func make() {
         let waiters = state.withLock { state in
             state.isMade = true

@@ -75,19 +75,21 @@ public struct Worker: Sendable {
         let logger = Logger(label: source) { _ in
             LineLogHandler(service: source, level: settings.logLevel, format: settings.logFormat)
         }
+        let database = try open(settings.databaseURL)
+        let migrated = try await reach(database, within: settings.connectTimeout, logger, until: stop) {
+            try await ServiceRecords.migrate(database, source: source, migrations: migrations)
+        }
+        guard migrated, !settings.migrateOnly else { return }
         let client = RedisClient(
             settings.redis.named("\(settings.namespace):\(settings.group)"), logger: logger)
         defer { client.close() }
         let broker = Broker(client, namespace: settings.namespace)
-        let database = try open(settings.databaseURL)
         guard try await connect(client, within: settings.connectTimeout, until: stop) else { return }
         let records: ServiceRecords
         do {
             records = try await ServiceRecords(
                 database, source: source, migrations: migrations, on: broker, logger: logger)
-        } catch let error as RecordsError {
-            throw ToolError(.badConfiguration, error.description)
-        }
+        } catch { throw ToolError(error) }
         let worker = Worker(settings: settings, broker: broker, records: records, logger: logger)
         // Shut down in reverse: subscriptions first, then the relay, which publishes what the last handlers wrote.
         let all: [any Service] = [records.relay] + (try await services(worker))
@@ -122,6 +124,27 @@ public struct Worker: Sendable {
         return Subscription(
             to: topic, group: settings.group, from: start, on: broker, consumer: settings.consumer,
             options: options, logger: logger, handlers: handlers)
+    }
+
+    /// Waits for a database that is not there yet. False when it was asked to stop before it was.
+    private static func reach(
+        _ database: any Records, within limit: Duration, _ logger: Logger, until stop: StopRequest,
+        _ body: () async throws -> Void
+    ) async throws -> Bool {
+        let deadline = ContinuousClock.now + limit
+        var hasSaidSo = false
+        while true {
+            do {
+                try await body()
+                return true
+            } catch let error as RecordsError where error.code == .unavailable {
+                if stop.isMade { return false }
+                guard ContinuousClock.now < deadline else { throw ToolError(error) }
+                if !hasSaidSo { logger.warning("waiting for the database", metadata: ["reason": "\(error)"]) }
+                hasSaidSo = true
+                try await Task.sleep(for: .milliseconds(200))
+            } catch { throw ToolError(error) }
+        }
     }
 
     /// False when it was asked to stop before there was a connection.

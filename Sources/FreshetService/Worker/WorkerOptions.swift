@@ -13,7 +13,10 @@ public struct WorkerOptions: ParsableArguments {
     var namespace: String?
 
     @Option(
-        name: .customLong("database-url"), help: "The service's own database: sqlite:PATH. [DATABASE_URL]")
+        name: .customLong("database-url"),
+        help:
+            "The service's own database: sqlite:PATH or postgres://user:password@host/database. [DATABASE_URL, default sqlite:GROUP.db]"
+    )
     var databaseURL: String?
 
     @Option(help: "The consumer group. [FRESHET_GROUP]")
@@ -32,7 +35,10 @@ public struct WorkerOptions: ParsableArguments {
     )
     var lease: Double?
 
-    @Option(help: "Seconds to try to reach Redis at the start. [FRESHET_CONNECT_TIMEOUT, default 30]")
+    @Option(
+        help:
+            "Seconds to try to reach Redis and the database at the start. [FRESHET_CONNECT_TIMEOUT, default 30]"
+    )
     var connectTimeout: Double?
 
     @Option(help: "Seconds to finish what runs at shutdown. [FRESHET_DRAIN_TIMEOUT, default 25]")
@@ -43,6 +49,9 @@ public struct WorkerOptions: ParsableArguments {
 
     @Option(help: "text or json. [LOG_FORMAT, default: text on a terminal, else json]")
     var logFormat: String?
+
+    @Flag(help: "Bring the database's tables to this program's version, and exit.")
+    var migrateOnly = false
 
     /// No flags.
     public init() {}

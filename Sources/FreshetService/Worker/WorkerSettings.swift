@@ -17,7 +17,9 @@ public struct WorkerSettings: Sendable {
     public let consumer: ConsumerName
     /// How events are taken and retried.
     public let subscription: SubscriptionOptions
-    /// How long to try to reach Redis at the start.
+    /// Whether to complete the database's tables and do nothing else.
+    public let migrateOnly: Bool
+    /// How long to try to reach Redis and the database at the start.
     public let connectTimeout: Duration
     /// How long what runs may take to finish at shutdown.
     public let drainTimeout: Duration
@@ -59,6 +61,7 @@ public struct WorkerSettings: Sendable {
             throw ToolError(.badConfiguration, "\(error)")
         }
         databaseURL = text(options.databaseURL, "DATABASE_URL") ?? "sqlite:\(defaults.group).db"
+        migrateOnly = options.migrateOnly
         var subscription = SubscriptionOptions()
         if let concurrency = options.concurrency.map(String.init) ?? environment["FRESHET_CONCURRENCY"] {
             guard let number = Int(concurrency), (1...100_000).contains(number) else {

@@ -25,6 +25,13 @@ struct Up: AsyncParsableCommand {
     @Option(name: .customLong("redis-url"), help: "A Redis that runs already. [REDIS_URL is not used here]")
     var redisURL: String?
 
+    @Option(
+        name: .customLong("database-url"),
+        help:
+            "A PostgreSQL database for the services' records, each in a schema of its own; SQLite files in the data folder otherwise."
+    )
+    var databaseURL: String?
+
     @Option(help: "The namespace of the shop's keys.")
     var namespace: String = "shop"
 
@@ -44,6 +51,7 @@ struct Up: AsyncParsableCommand {
         let folder = ShopFolder(data)
         try folder.make()
         try folder.lock()
+        if let databaseURL { try await folder.keepRecords(in: databaseURL) }
         let namespace = try Namespace(checking: namespace)
         let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
         if let redisURL {

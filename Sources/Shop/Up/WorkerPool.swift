@@ -23,7 +23,7 @@ final class WorkerPool: Sendable {
         environment = ProcessInfo.processInfo.environment.merging(
             [
                 "REDIS_URL": redisURL, "FRESHET_NAMESPACE": namespace.rawValue,
-                "PAYMENT_PROVIDER_LEDGER": "sqlite:\(folder.database(of: "provider"))",
+                "PAYMENT_PROVIDER_LEDGER": folder.databaseURL(of: "provider"),
             ]
         ) { $1 }
     }
@@ -63,7 +63,7 @@ final class WorkerPool: Sendable {
         while !Task.isCancelled {
             let started = ContinuousClock.now
             let environment = self.environment.merging(
-                ["DATABASE_URL": "sqlite:\(folder.database(of: service))", "LOG_FORMAT": "json"]
+                ["DATABASE_URL": folder.databaseURL(of: service), "LOG_FORMAT": "json"]
             ) { $1 }
             let child: ChildProcess? = try state.withLock { state in
                 guard !state.isStopping else { return nil }

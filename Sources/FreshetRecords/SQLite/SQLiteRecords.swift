@@ -1,7 +1,6 @@
 internal import FoundationEssentials
 internal import GRDB
 internal import Glibc
-internal import Synchronization
 
 /// Records in an SQLite file, through GRDB. Several processes of one machine may share the file.
 ///
@@ -9,17 +8,12 @@ internal import Synchronization
 /// file is in WAL mode with `synchronous=NORMAL`: a killed process loses nothing, a power failure may lose the last
 /// transactions; `?synchronous=full` in the URL syncs each commit to the disk.
 public final class SQLiteRecords: Records {
-    /// Numbers rows in the order in which they were written, and never a number twice.
-    public let identityColumn = "INTEGER PRIMARY KEY AUTOINCREMENT"
-    /// BLOB.
-    public let bytesColumn = "BLOB"
+    /// SQLite's own words. A row's number is never given twice; a transaction that writes is alone, so nothing is locked.
+    public let dialect = SQLDialect(
+        identityColumn: "INTEGER PRIMARY KEY AUTOINCREMENT", bytesColumn: "BLOB", sharedLock: "")
 
     private let queue: DatabaseQueue
-    private struct Line {
-        var works: [Work] = []
-        var isServed = false
-    }
-    private let line = Mutex(Line())
+    private let line = WorkLine(servers: 1)
     /// How many transactions share a commit at most: enough to make its cost small, few enough to keep it short.
     private static let mostPerCommit = 256
 
@@ -51,8 +45,8 @@ public final class SQLiteRecords: Records {
     public func transaction<Value: Sendable>(
         _ body: @escaping @Sendable (any RecordsTransaction) throws -> Value
     ) async throws -> Value {
-        try await withCheckedThrowingContinuation { continuation in
-            enqueue(Work(body: body, continuation: continuation))
+        try await line.run(body) { server in
+            queue.asyncWriteWithoutTransaction { [self] in serve($0, server) }
         }
     }
 
@@ -62,30 +56,16 @@ public final class SQLiteRecords: Records {
     ) async throws -> Value {
         do {
             return try await queue.writeWithoutTransaction { try body(SQLiteTransaction(database: $0)) }
-        } catch let error as DatabaseError {
-            throw RecordsError(.statement, Self.reason(error))
+        } catch {
+            throw Self.translated(error)
         }
     }
 
     // MARK: - Sharing commits
 
-    private func enqueue(_ work: Work) {
-        let mustServe = line.withLock { line in
-            line.works.append(work)
-            defer { line.isServed = true }
-            return !line.isServed
-        }
-        if mustServe { queue.asyncWriteWithoutTransaction { [self] in serve($0) } }
-    }
-
-    private func serve(_ database: Database) {
+    private func serve(_ database: Database, _ server: Int) {
         while true {
-            let batch = line.withLock { line in
-                let batch = Array(line.works.prefix(Self.mostPerCommit))
-                line.works.removeFirst(batch.count)
-                if batch.isEmpty { line.isServed = false }
-                return batch
-            }
+            let batch = line.take(server, most: Self.mostPerCommit)
             if batch.isEmpty { return }
             if let error = commit(batch, on: database) {
                 if batch.count == 1 {
@@ -104,7 +84,7 @@ public final class SQLiteRecords: Records {
         do {
             try database.inTransaction(.immediate) {
                 let transaction = SQLiteTransaction(database: database)
-                for work in works {
+                for work in works where !work.isOver {
                     work.failure = nil  // of a shared commit that failed: this run is what counts
                     do {
                         try database.inSavepoint {
@@ -126,7 +106,13 @@ public final class SQLiteRecords: Records {
     }
 
     private static func translated(_ error: any Error) -> any Error {
-        error is DatabaseError ? RecordsError(.statement, reason(error)) : error
+        guard let failure = error as? DatabaseError else { return error }
+        // A full disk, a file that cannot be written or is not there: waiting may cure it.
+        let passing: [ResultCode] = [
+            .SQLITE_FULL, .SQLITE_READONLY, .SQLITE_IOERR, .SQLITE_CANTOPEN, .SQLITE_BUSY,
+        ]
+        let isPassing = passing.contains(failure.resultCode)
+        return RecordsError(isPassing ? .unavailable : .statement, reason(failure))
     }
 
     /// Without the statement's values, which may be someone's data.
@@ -134,38 +120,6 @@ public final class SQLiteRecords: Records {
         guard let error = error as? DatabaseError else { return "\(error)" }
         return "SQLite error \(error.resultCode.rawValue): \(error.message ?? "unknown")"
     }
-}
-
-/// One body in line for a commit. `@unchecked Sendable` because it goes from its caller to the database's queue through
-/// the line's mutex, and only the queue touches it from then on.
-private final class Work: @unchecked Sendable {
-    let run: (any RecordsTransaction) throws -> Void
-    var failure: (any Error)?
-    private let resume: ((any Error)?) -> Void
-
-    init<Value: Sendable>(
-        body: @escaping @Sendable (any RecordsTransaction) throws -> Value,
-        continuation: CheckedContinuation<Value, any Error>
-    ) {
-        let box = Box<Value>()
-        run = { box.value = try body($0) }
-        resume = { error in
-            if let error {
-                continuation.resume(throwing: error)
-            } else if let value = box.value {
-                continuation.resume(returning: value)
-            } else {
-                continuation.resume(throwing: RecordsError(.statement, "the transaction did not run"))
-            }
-        }
-    }
-
-    func finish(_ error: (any Error)?) { resume(error ?? failure) }
-}
-
-private final class Box<Value> {
-    var value: Value?
-    init() {}
 }
 
 private struct SQLiteTransaction: RecordsTransaction {
@@ -179,19 +133,28 @@ private struct SQLiteTransaction: RecordsTransaction {
 
     func query(_ sql: String, _ values: [RecordsValue]) throws -> [RecordsRow] {
         let statement = try database.cachedStatement(sql: sql)
-        return try Row.fetchAll(statement, arguments: Self.arguments(values)).map { row in
-            var columns: [String: RecordsValue] = [:]
-            for (name, value) in row {
-                columns[name] =
-                    switch value.storage {
-                    case .null: .null
-                    case .int64(let number): .integer(number)
-                    case .double(let number): .real(number)
-                    case .string(let text): .text(text)
-                    case .blob(let data): .bytes([UInt8](data))
-                    }
-            }
-            return RecordsRow(columns)
+        let rows = try Row.fetchCursor(statement, arguments: Self.arguments(values))
+        let names = statement.columnNames
+        var result: [RecordsRow] = []
+        while let row = try rows.next() {
+            result.append(RecordsRow(names: names, values: names.indices.map { Self.value(row, $0) }))
+        }
+        return result
+    }
+
+    func enqueue(_ sql: String, _ values: [RecordsValue]) throws { _ = try execute(sql, values) }
+
+    /// A transaction that writes is alone.
+    func lock(_ name: String) throws {}
+
+    private static func value(_ row: Row, _ index: Int) -> RecordsValue {
+        let value: DatabaseValue = row[index]
+        return switch value.storage {
+        case .null: .null
+        case .int64(let number): .integer(number)
+        case .double(let number): .real(number)
+        case .string(let text): .text(text)
+        case .blob(let data): .bytes([UInt8](data))
         }
     }
 

@@ -1,0 +1,166 @@
+internal import CPostgreSQL
+internal import Glibc
+
+/// One connection to PostgreSQL through libpq, for one thread at a time, which waits for the server in `poll`.
+///
+/// Statements go out in a pipeline: `send` queues them, `results` waits for all that were sent. Statements are prepared once
+/// for each text.
+@safe final class PostgresConnection {
+    private let connection: OpaquePointer
+    /// The prepared statements by their text.
+    private var names: [String: String] = [:]
+    private var nextName = 0
+    /// What was sent and not answered: for a preparation the text of its statement.
+    private var pending: [String?] = []
+    private static let mostNames = 1000
+
+    /// Connects, which takes as long as the URL's `connect_timeout` says at most.
+    init(url: String) throws(PostgresFailure) {
+        guard let connection = unsafe PQconnectdb(url) else {
+            throw PostgresFailure(.lost, "no memory for a connection")
+        }
+        unsafe self.connection = unsafe connection
+        guard unsafe PQstatus(connection) == CONNECTION_OK, unsafe PQsetnonblocking(connection, 1) == 0,
+            unsafe PQenterPipelineMode(connection) == 1
+        else {
+            let message = unsafe Self.message(connection)
+            // What another attempt does not cure: libpq gives no SQLSTATE for it before version 17.
+            let isRefused = [
+                "authentication failed", "does not exist", "no password supplied", "no pg_hba.conf entry",
+            ]
+            throw PostgresFailure(isRefused.contains(where: message.contains) ? .refused : .lost, message)
+        }
+    }
+
+    deinit { unsafe PQfinish(connection) }
+
+    /// Whether it can still be used.
+    var isUsable: Bool { unsafe PQstatus(connection) == CONNECTION_OK }
+
+    /// Queues a statement, whose result the next `results` waits for.
+    func send(_ sql: String, _ values: [RecordsValue] = []) throws(PostgresFailure) {
+        let name = try name(for: sql)
+        let sent = unsafe PostgresParameters(values).withPointers { count, values, lengths, formats in
+            unsafe PQsendQueryPrepared(connection, name, count, values, lengths, formats, 0)
+        }
+        guard sent == 1 else { throw lost() }
+        pending.append(nil)
+    }
+
+    private func name(for sql: String) throws(PostgresFailure) -> String {
+        if let name = names[sql] { return name }
+        if names.count >= Self.mostNames {
+            // Texts that are made anew each time: those of before are of no use.
+            names = [:]
+            try send("DEALLOCATE ALL")
+        }
+        nextName += 1
+        let name = "freshet\(nextName)"
+        guard unsafe PQsendPrepare(connection, name, sql, 0, nil) == 1 else { throw lost() }
+        names[sql] = name
+        pending.append(sql)
+        return name
+    }
+
+    /// Waits for all that was sent; returns the last one's result, and throws the first one's error. After an error the
+    /// transaction that it happened in takes nothing but a roll-back.
+    ///
+    /// Each wait ends the pipeline: a server that only flushes does not count the time in which a transaction is idle.
+    @discardableResult
+    func results() throws(PostgresFailure) -> PostgresResult? {
+        guard !pending.isEmpty else { return nil }
+        guard unsafe PQpipelineSync(connection) == 1 else { throw lost() }
+        var last: PostgresResult?
+        var failure: PostgresFailure?
+        for preparation in pending {
+            // One or more results of a statement, and a nothing at its end.
+            while let result = try nextResult() {
+                switch result.status {
+                case PGRES_COMMAND_OK, PGRES_TUPLES_OK: last = result
+                case PGRES_PIPELINE_ABORTED: if let preparation { names[preparation] = nil }
+                default:
+                    failure = failure ?? result.failure
+                    if let preparation { names[preparation] = nil }
+                    // Its plan was made for a table that has changed since: all are prepared again.
+                    if result.sqlState == "0A000" { names = [:] }
+                }
+            }
+        }
+        pending = []
+        while let result = try nextResult(), result.status != PGRES_PIPELINE_SYNC {}
+        if let failure { throw failure }
+        return last
+    }
+
+    private func nextResult() throws(PostgresFailure) -> PostgresResult? {
+        while true {
+            let unsent = unsafe PQflush(connection)
+            guard unsent >= 0 else { throw lost() }
+            if unsafe PQisBusy(connection) == 0 { break }
+            var socket = pollfd(
+                fd: unsafe PQsocket(connection), events: Int16(POLLIN | (unsent == 1 ? POLLOUT : 0)),
+                revents: 0)
+            let ready = unsafe poll(&socket, 1, -1)
+            if ready < 0, errno != EINTR { throw lost() }
+            if Int32(socket.revents) & ~POLLOUT != 0, unsafe PQconsumeInput(connection) == 0 { throw lost() }
+        }
+        guard let result = unsafe PQgetResult(connection) else {
+            guard isUsable else { throw lost() }
+            return nil
+        }
+        return unsafe PostgresResult(result)
+    }
+
+    private func lost() -> PostgresFailure {
+        unsafe PostgresFailure(.lost, Self.message(connection))
+    }
+
+    private static func message(_ connection: OpaquePointer) -> String {
+        let text = unsafe PQerrorMessage(connection).map { unsafe String(cString: $0) } ?? ""
+        let lines = text.split(separator: "\n").map { $0.trimmingSpaces }
+        return lines.isEmpty ? "the connection to the database is lost" : lines.joined(separator: " ")
+    }
+}
+
+extension Substring {
+    fileprivate var trimmingSpaces: Substring {
+        drop { $0 == " " || $0 == "\t" }
+    }
+}
+
+/// What the database said no to, or that it is not there.
+struct PostgresFailure: Error {
+    enum Kind: Sendable {
+        /// There is no connection any more, or none can be made now.
+        case lost
+        /// The server will not let us in, however often we ask.
+        case refused
+        /// A statement failed; the connection is as good as before.
+        case statement
+    }
+    let kind: Kind
+    let message: String
+    /// The error code of five characters.
+    let sqlState: String
+
+    init(_ kind: Kind, _ message: String, sqlState: String = "") {
+        (self.kind, self.message, self.sqlState) = (kind, message, sqlState)
+    }
+
+    /// Another transaction was in the way: to be run again.
+    var isConflict: Bool { ["40001", "40P01", "55P03", "0A000"].contains(sqlState) }
+
+    /// Waiting cures it: no connection, a server that stops or starts, one that is full or only to be read.
+    var isPassing: Bool {
+        kind == .lost || sqlState.hasPrefix("08") || sqlState.hasPrefix("53") || sqlState.hasPrefix("57P")
+            || ["25006", "25P03", "58030"].contains(sqlState)
+    }
+
+    var recordsError: RecordsError {
+        switch kind {
+        case .refused: RecordsError(.cannotOpen, "cannot open the database: \(message)")
+        case _ where isPassing: RecordsError(.unavailable, "PostgreSQL: \(message)")
+        default: RecordsError(.statement, "PostgreSQL error \(sqlState): \(message)")
+        }
+    }
+}
