@@ -111,10 +111,9 @@ struct PostgresParameters {
             Result
     ) -> Result {
         unsafe storage.withUnsafeBytes { bytes in
+            let first = unsafe bytes.baseAddress?.assumingMemoryBound(to: CChar.self)
             let pointers = unsafe starts.map { start in
-                unsafe start.map {
-                    unsafe bytes.baseAddress!.advanced(by: $0).assumingMemoryBound(to: CChar.self)
-                }
+                unsafe start.flatMap { start in unsafe first.map { unsafe $0 + start } }
             }
             return unsafe body(Int32(starts.count), pointers, lengths, formats)
         }
