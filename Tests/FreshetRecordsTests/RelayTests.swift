@@ -145,4 +145,44 @@ import Testing
             #expect(try await Self.log(broker) == expected)
         }
     }
+
+    @Test(arguments: Store.allCases)
+    func `what a server has lost is published again, before what follows it, and what was trimmed is not`(
+        store: Store
+    )
+        async throws
+    {
+        try await Scratch.with(store) { scratch in
+            try await withRedisServer { server in
+                let client = RedisClient(try RedisConfiguration(url: server.url))
+                defer { client.close() }
+                let broker = Broker(client, namespace: "test")
+                let records = try await ServiceRecords(
+                    scratch.open(), source: "notes", migrations: [], on: broker)
+                let key = broker.keys("notes", 0).events
+                try await withThrowingTaskGroup(of: Void.self) { tasks in
+                    tasks.addTask { try await records.relay.run() }
+                    try await Self.write(50, to: records, prefix: "a")
+                    try await eventually("published") { try await Self.log(broker).count == 50 }
+                    try await client.send(RedisCommand("XTRIM", key, "MAXLEN", 30))
+                    // A snapshot, and what is published after it: gone after the crash.
+                    try await client.send(RedisCommand("SAVE"))
+                    try await Self.write(50, to: records, prefix: "b")
+                    try await eventually("published") { try await Self.log(broker).count == 80 }
+                    await server.kill()
+                    try await Self.write(20, to: records, prefix: "c")
+                    try await server.start()
+                    try await eventually("all are published") { (try? await Self.log(broker).count) == 100 }
+                    // As after a crash when nothing waits.
+                    await server.kill()
+                    try await server.start()
+                    try await eventually("and again") { (try? await Self.log(broker).count) == 100 }
+                    tasks.cancelAll()
+                }
+                let expected =
+                    (20..<50).map { "a\($0)" } + (0..<50).map { "b\($0)" } + (0..<20).map { "c\($0)" }
+                #expect(try await Self.log(broker) == expected)
+            }
+        }
+    }
 }

@@ -105,7 +105,8 @@ public struct Publisher: Sendable {
         return results.compactMap { $0 }
     }
 
-    /// Appends events in this order; those of one partition all stand in its log at once, or none does.
+    /// Appends events in this order; those of one partition all stand in its log at once, or none does. An event without a key
+    /// goes to the partition of its id: published again, it goes there again.
     ///
     /// - Returns: each one's own outcome, the same error for all of a partition.
     package func publishTogether(_ events: [Event]) async -> [Result<StreamID, FreshetError>] {
@@ -115,7 +116,7 @@ public struct Publisher: Sendable {
         }
         let durability = options.durability ?? settings.durability
         let client = durability == .memory ? broker.client : state.waitingClient(like: broker.client)
-        let partitions = events.map(partition(of:))
+        let partitions = events.map { topic.partition(ofKey: $0.partitionKey ?? $0.id) }
         var results = [Result<StreamID, FreshetError>?](repeating: nil, count: events.count)
         for partition in Set(partitions) {
             let members = events.indices.filter { partitions[$0] == partition }

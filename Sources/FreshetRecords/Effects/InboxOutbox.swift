@@ -1,4 +1,5 @@
 internal import Freshet
+internal import Hiredis
 
 /// The statements of the inbox and the outbox.
 enum InboxOutbox {
@@ -35,6 +36,14 @@ enum InboxOutbox {
                       topic TEXT NOT NULL, consumer_group TEXT NOT NULL, partition INTEGER NOT NULL, owner TEXT NOT NULL,
                       epoch BIGINT NOT NULL, PRIMARY KEY (topic, consumer_group, partition))
                     """
+                ]),
+            Migration(
+                3, "where events of the outbox went, and how old rows are",
+                [
+                    "ALTER TABLE outbox ADD COLUMN stream_id TEXT",
+                    "CREATE INDEX outbox_published ON outbox (published_at)",
+                    "CREATE INDEX inbox_handled ON inbox (handled_at)",
+                    "CREATE TABLE outbox_logs (log TEXT PRIMARY KEY, history TEXT NOT NULL)",
                 ]),
         ]
     }
@@ -100,11 +109,12 @@ enum InboxOutbox {
     }
 
     /// Marks what was published, row by row: a range of numbers could hold one that was committed since.
-    static func mark(_ rows: ArraySlice<Waiting>, in transaction: any RecordsTransaction) throws {
+    static func mark(_ rows: [(row: Waiting, id: StreamID)], in transaction: any RecordsTransaction) throws {
         let now = Timestamp.now().description
-        for row in rows {
+        for (row, id) in rows {
             try transaction.enqueue(
-                "UPDATE outbox SET published_at = $1 WHERE seq = $2", .text(now), .integer(row.sequence))
+                "UPDATE outbox SET published_at = $1, stream_id = $2 WHERE seq = $3", .text(now),
+                .text(id.description), .integer(row.sequence))
         }
     }
 

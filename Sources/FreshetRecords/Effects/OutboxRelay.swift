@@ -10,13 +10,16 @@ internal import Synchronization
 /// published by all of them. The lease is no fence: when it fails, a row is published twice under the same id, which
 /// inboxes absorb, and the first occurrences still stand in order, because who publishes a row has published every
 /// unmarked row before it.
+///
+/// What a log has lost is published again: see `restore`.
 public struct OutboxRelay: Service {
     private static let lease = Duration.seconds(2)
     private static let batch = 256
 
-    private let database: any Records
-    private let broker: Broker
-    private let logger: Logger
+    let database: any Records
+    let broker: Broker
+    let logger: Logger
+    let histories = LogHistories()
     private let owner = EventID.make()
     private let alarm: LoopAlarm
     private let publishers = Publishers()
@@ -48,6 +51,7 @@ public struct OutboxRelay: Service {
                 if try await relayOnce() { continue }
                 if isFailing { logger.notice("publishing the outbox again") }
                 (isFailing, pause) = (false, .milliseconds(20))
+                try await restoreKnown()
                 // Other processes' commits ring no alarm here, hence the short wait.
                 await alarm.wait(for: .milliseconds(50))
             } catch {
@@ -79,20 +83,22 @@ public struct OutboxRelay: Service {
             return held ? try InboxOutbox.waiting(limit: batch, in: transaction) : []
         }
         guard !rows.isEmpty else { return false }
+        // What a server has lost comes before what follows it.
+        if try await restore(Set(rows.map(\.log))) { return true }
         // A partition's rows are published all or none: one that failed between two that did not would come after them.
         var failure: FreshetError?
         for topic in Set(rows.map(\.topic)) {
             let own = rows.filter { $0.topic == topic }
             let results = await publishers[topic, on: broker].publishTogether(own.map(\.event))
-            var published: [InboxOutbox.Waiting] = []
+            var published: [(row: InboxOutbox.Waiting, id: StreamID)] = []
             for (row, result) in zip(own, results) {
                 switch result {
-                case .success: published.append(row)
+                case .success(let id): published.append((row, id))
                 case .failure(let error): failure = failure ?? error
                 }
             }
             if !published.isEmpty {
-                let marked = published[...]
+                let marked = published
                 try await database.transaction { try InboxOutbox.mark(marked, in: $0) }
             }
         }

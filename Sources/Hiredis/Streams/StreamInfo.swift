@@ -12,6 +12,8 @@ public struct StreamInfo: Sendable, Hashable {
     public let firstID: StreamID?
     /// The newest entry; nil when there is none.
     public let lastID: StreamID?
+    /// The newest entry that was deleted; nil before Redis 7.
+    public let newestDeletedID: StreamID?
 
     init?(_ reply: RedisReply) {
         guard let length = reply.value(named: "length")?.integer,
@@ -22,6 +24,7 @@ public struct StreamInfo: Sendable, Hashable {
         entriesAdded = reply.value(named: "entries-added")?.integer
         firstID = reply.value(named: "first-entry").flatMap { StreamEntry($0)?.id }
         lastID = reply.value(named: "last-entry").flatMap { StreamEntry($0)?.id }
+        newestDeletedID = reply.value(named: "max-deleted-entry-id")?.streamID
     }
 }
 
