@@ -185,4 +185,30 @@ import Testing
             }
         }
     }
+
+    @Test(arguments: Store.allCases)
+    func `what is older than the retention leaves inbox and outbox, and what waits stays`(store: Store)
+        async throws
+    {
+        try await Self.withBroker(on: store) { _, broker, scratch in
+            let database = try scratch.open()
+            let records = try await ServiceRecords(database, source: "notes", migrations: [], on: broker)
+            try await Self.write(2500, to: records)
+            let long = Timestamp(milliseconds: Timestamp.now().milliseconds - 31 * 86_400_000).description
+            try await database.transaction { transaction in
+                try transaction.execute(
+                    "UPDATE inbox SET handled_at = $1 WHERE event_id < 'in-2'", .text(long))
+                try transaction.execute("UPDATE outbox SET published_at = $1 WHERE seq <= 1500", .text(long))
+            }
+            let young = try await database.read {
+                try $0.query("SELECT count(*) AS n FROM inbox WHERE event_id >= 'in-2'")[0].integer("n")
+            }
+            try await running(records.relay) {
+                try await eventually("pruned") { try await count("outbox", in: database) == 1000 }
+                try await eventually("and published") { try await Self.log(broker).count == 1000 }
+            }
+            #expect(try await count("inbox", in: database) == young)
+            #expect(try await count("outbox", in: database) == 1000, "what was published a moment ago stays")
+        }
+    }
 }

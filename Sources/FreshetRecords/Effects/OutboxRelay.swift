@@ -19,14 +19,16 @@ public struct OutboxRelay: Service {
     let database: any Records
     let broker: Broker
     let logger: Logger
+    let retention: RecordsRetention
     let histories = LogHistories()
     private let owner = EventID.make()
     private let alarm: LoopAlarm
     private let publishers = Publishers()
 
-    init(_ database: any Records, on broker: Broker, logger: Logger) {
+    init(_ database: any Records, on broker: Broker, retention: RecordsRetention, logger: Logger) {
         self.database = database
         self.broker = broker
+        self.retention = retention
         self.logger = logger
         alarm = LoopAlarm(on: broker.client.loop)
     }
@@ -46,12 +48,17 @@ public struct OutboxRelay: Service {
     private func relay() async {
         var pause = Duration.milliseconds(20)
         var isFailing = false
+        var nextPruning = ContinuousClock.now
         while !Task.isCancelled {
             do {
                 if try await relayOnce() { continue }
                 if isFailing { logger.notice("publishing the outbox again") }
                 (isFailing, pause) = (false, .milliseconds(20))
                 try await restoreKnown()
+                if nextPruning < .now {
+                    try await prune()
+                    nextPruning = .now + .seconds(60)
+                }
                 // Other processes' commits ring no alarm here, hence the short wait.
                 await alarm.wait(for: .milliseconds(50))
             } catch {

@@ -22,15 +22,17 @@ public struct ServiceRecords: Sendable {
     /// - Parameters:
     ///   - source: what its own events name as their source.
     ///   - migrations: the service's own tables.
+    ///   - retention: how long the inbox and the outbox keep what is done.
     public init(
         _ database: any Records, source: String, migrations: [Migration], on broker: Broker,
+        retention: RecordsRetention = RecordsRetention(),
         logger: Logger = Logger(label: "freshet", factory: { _ in SwiftLogNoOpLogHandler() })
     ) async throws {
         self.database = database
         self.source = source
         outage = Outage(logger)
         try await Self.migrate(database, source: source, migrations: migrations)
-        relay = OutboxRelay(database, on: broker, logger: logger)
+        relay = OutboxRelay(database, on: broker, retention: retention, logger: logger)
     }
 
     /// Makes or completes a service's tables, and those of the inbox and outbox.
