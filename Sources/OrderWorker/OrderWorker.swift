@@ -16,16 +16,26 @@ struct OrderWorker: AsyncParsableCommand {
 
     @OptionGroup var options: WorkerOptions
 
+    @Option(
+        help: "Seconds until an order without a decided payment is cancelled. [PAYMENT_DEADLINE, default 900]"
+    )
+    var paymentDeadline: Double?
+
     static func main() async { await Tool.main(Self.self) }
 
     func run() async throws {
         let defaults = WorkerDefaults(group: "order", namespace: .shop)
+        let paymentDeadline = paymentDeadline
         try await Worker.run(options, defaults: defaults, migrations: Orders.migrations) { worker in
             let records = worker.records
+            let deadline = try worker.seconds(paymentDeadline, "PAYMENT_DEADLINE") ?? .seconds(900)
             return [
                 worker.subscribe(to: .orders) {
                     On(OrderPlaced.self) { order, delivery in
-                        try await records.handle(delivery) { try Orders.place(order, $0) }
+                        try await records.handle(delivery) { try Orders.place(order, deadline: deadline, $0) }
+                    }
+                    On(OrderOverdue.self) { order, delivery in
+                        try await records.handle(delivery) { try Orders.overdue(order, $0) }
                     }
                 },
                 worker.subscribe(to: .payments) {

@@ -27,10 +27,20 @@ enum Orders {
                   amount_minor BIGINT NOT NULL, PRIMARY KEY (order_id, line))
                 """,
                 "CREATE TABLE early_decisions (order_id TEXT PRIMARY KEY, decision TEXT NOT NULL, reason TEXT)",
-            ])
+            ]),
+        Migration(
+            2, "what was refused",
+            [
+                """
+                CREATE TABLE refused_transitions (
+                  order_id TEXT NOT NULL, status TEXT NOT NULL, refused TEXT NOT NULL, event_source TEXT NOT NULL,
+                  event_id TEXT NOT NULL, refused_at TEXT NOT NULL)
+                """
+            ]),
     ]
 
-    static func place(_ order: OrderPlaced, _ effects: Effects) throws {
+    /// - Parameter deadline: how long the payment has until the order is cancelled.
+    static func place(_ order: OrderPlaced, deadline: Duration, _ effects: Effects) throws {
         try effects.lock("order \(order.orderId)")
         let isNew =
             try effects.execute(
@@ -48,6 +58,10 @@ enum Orders {
                 .text(order.orderId), .integer(number + 1), .text(line.sku), .integer(line.quantity),
                 .integer(line.amount))
         }
+        let due = Timestamp(milliseconds: Timestamp.now().milliseconds + deadline.components.seconds * 1000)
+        try effects.publish(
+            OrderOverdue(orderId: order.orderId, deadline: due.description), to: .orders, key: order.orderId,
+            deliverAt: due)
         let early = try effects.query(
             "SELECT decision, reason FROM early_decisions WHERE order_id = $1", .text(order.orderId)
         ).first
@@ -69,7 +83,8 @@ enum Orders {
             "UPDATE orders SET status = $1, updated_at = $2 WHERE order_id = $3 AND status = 'placed'",
             .text(decision.rawValue), .text(now), .text(orderID))
         let order = try effects.query(
-            "SELECT customer_id, currency, total_minor FROM orders WHERE order_id = $1", .text(orderID)
+            "SELECT customer_id, currency, total_minor, status FROM orders WHERE order_id = $1",
+            .text(orderID)
         ).first
         guard let order else {
             try effects.enqueue(
@@ -77,8 +92,14 @@ enum Orders {
                 .text(orderID), .text(decision.rawValue), .text(orNull: reason))
             return
         }
-        // Decided before: the first decision stands.
-        guard changed == 1 else { return }
+        // Decided before: the first decision stands. Another one is on record; a captured payment of a cancelled order goes
+        // back by itself.
+        guard changed == 1 else {
+            if order.text("status") != decision.rawValue {
+                try refuse(decision.rawValue, of: orderID, in: order.text("status") ?? "", effects)
+            }
+            return
+        }
         let customerID = order.text("customer_id") ?? ""
         switch decision {
         case .confirmed:
@@ -91,5 +112,27 @@ enum Orders {
                 orderId: orderID, customerId: customerID, reason: reason ?? "", cancelledAt: now)
             try effects.publish(event, to: .orders, key: orderID)
         }
+    }
+
+    /// The time for the payment is over: an order without a decision is cancelled.
+    static func overdue(_ order: OrderOverdue, _ effects: Effects) throws {
+        try effects.lock("order \(order.orderId)")
+        let status = try effects.query("SELECT status FROM orders WHERE order_id = $1", .text(order.orderId))
+            .first
+        guard status?.text("status") == "placed" else { return }
+        try decideLocked(order.orderId, .cancelled, reason: "not paid until \(order.deadline)", effects)
+    }
+
+    private static func refuse(_ decision: String, of orderID: String, in status: String, _ effects: Effects)
+        throws
+    {
+        let event = effects.delivery.event
+        try effects.enqueue(
+            """
+            INSERT INTO refused_transitions (order_id, status, refused, event_source, event_id, refused_at)
+            VALUES ($1, $2, $3, $4, $5, $6)
+            """,
+            .text(orderID), .text(status), .text(decision), .text(event.source), .text(event.id),
+            .text(Timestamp.now().description))
     }
 }

@@ -19,7 +19,8 @@ struct EmbeddedProvider: PaymentProvider {
                   amount_minor BIGINT NOT NULL, attempts INTEGER NOT NULL, status TEXT NOT NULL, reference TEXT NOT NULL,
                   updated_at TEXT NOT NULL)
                 """
-            ])
+            ]),
+        Migration(2, "refunds", ["ALTER TABLE charges ADD COLUMN refunded_minor BIGINT NOT NULL DEFAULT 0"]),
     ]
 
     init(ledger: any Records) async throws {
@@ -35,6 +36,22 @@ struct EmbeddedProvider: PaymentProvider {
             try await Task.sleep(for: .seconds(3600))
             throw ProviderError(description: "no answer")
         case .none: throw ProviderError(description: "the payment provider is not available")
+        }
+    }
+
+    func refund(chargedWith idempotencyKey: String) async throws -> String {
+        try await ledger.transaction { ledger in
+            try ledger.lock("charge \(idempotencyKey)")
+            let charge = try ledger.query(
+                "SELECT status, reference FROM charges WHERE idempotency_key = $1", .text(idempotencyKey)
+            ).first
+            guard let charge, charge.text("status") == "captured" else {
+                throw ProviderError(description: "there is no captured charge '\(idempotencyKey)'")
+            }
+            try ledger.execute(
+                "UPDATE charges SET refunded_minor = amount_minor, updated_at = $1 WHERE idempotency_key = $2",
+                .text(Timestamp.now().description), .text(idempotencyKey))
+            return "refund_\(charge.text("reference") ?? "")"
         }
     }
 

@@ -3,6 +3,10 @@ protocol PaymentProvider: Sendable {
     /// Charges a card once for each idempotency key: asked again with the same key, it gives the same answer and charges
     /// nothing. Throws when there is no answer; then nobody knows whether the card was charged, and one asks again.
     func charge(_ charge: Charge) async throws -> ChargeAnswer
+
+    /// Gives the charge of this key back, once however often it is asked; returns what it knows the refund by. Throws when there is
+    /// no answer.
+    func refund(chargedWith idempotencyKey: String) async throws -> String
 }
 
 /// What a provider is asked for.
@@ -31,8 +35,18 @@ struct ImpatientProvider: PaymentProvider {
     let patience: Duration
 
     func charge(_ charge: Charge) async throws -> ChargeAnswer {
-        try await withThrowingTaskGroup(of: ChargeAnswer.self) { tasks in
-            tasks.addTask { try await provider.charge(charge) }
+        try await answer { try await provider.charge(charge) }
+    }
+
+    func refund(chargedWith idempotencyKey: String) async throws -> String {
+        try await answer { try await provider.refund(chargedWith: idempotencyKey) }
+    }
+
+    private func answer<Answer: Sendable>(_ ask: @escaping @Sendable () async throws -> Answer) async throws
+        -> Answer
+    {
+        try await withThrowingTaskGroup(of: Answer.self) { tasks in
+            tasks.addTask { try await ask() }
             tasks.addTask {
                 try await Task.sleep(for: patience)
                 throw ProviderError(description: "the payment provider did not answer within \(patience)")

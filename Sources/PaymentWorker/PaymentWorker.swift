@@ -36,7 +36,15 @@ struct PaymentWorker: AsyncParsableCommand {
                 worker.subscribe(to: .orders) {
                     On(OrderPlaced.self) { order, delivery in try await payments.orderPlaced(order, delivery)
                     }
-                }
+                    On(OrderCancelled.self) { order, delivery in
+                        try await payments.records.handle(delivery) { try Payments.orderCancelled(order, $0) }
+                    }
+                },
+                worker.subscribe(to: .payments) {
+                    On(RefundRequested.self) { request, delivery in
+                        try await payments.refundRequested(request, delivery)
+                    }
+                },
             ]
         }
     }

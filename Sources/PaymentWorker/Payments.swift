@@ -16,7 +16,13 @@ struct Payments: Sendable {
                   order_id TEXT PRIMARY KEY, status TEXT NOT NULL, currency TEXT NOT NULL, amount_minor BIGINT NOT NULL,
                   provider_reference TEXT, reason TEXT, decided_at TEXT NOT NULL)
                 """
-            ])
+            ]),
+        Migration(
+            2, "refunds",
+            [
+                "ALTER TABLE payments ADD COLUMN refund_reference TEXT",
+                "CREATE TABLE cancelled_orders (order_id TEXT PRIMARY KEY, reason TEXT NOT NULL)",
+            ]),
     ]
 
     /// Asks the provider outside of any transaction, then records its answer and publishes it in one. The key is the
@@ -27,11 +33,54 @@ struct Payments: Sendable {
             Charge(
                 orderID: order.orderId, token: order.paymentToken, currency: order.currency,
                 amount: order.total,
-                idempotencyKey: "order.placed/\(order.orderId)/charge"))
+                idempotencyKey: Self.chargeKey(order.orderId)))
         try await records.handle(delivery) { try Self.record(answer, of: order, $0) }
     }
 
+    private static func chargeKey(_ orderID: String) -> String { "order.placed/\(orderID)/charge" }
+
+    /// An order was cancelled: what was taken for it, or is about to be, goes back.
+    static func orderCancelled(_ order: OrderCancelled, _ effects: Effects) throws {
+        try effects.lock("payment \(order.orderId)")
+        try effects.enqueue(
+            "INSERT INTO cancelled_orders (order_id, reason) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            .text(order.orderId), .text(order.reason))
+        let payment = try effects.query(
+            "SELECT status FROM payments WHERE order_id = $1", .text(order.orderId)
+        ).first
+        if payment?.text("status") == "captured" {
+            try effects.publish(
+                RefundRequested(orderId: order.orderId, reason: order.reason), to: .payments,
+                key: order.orderId)
+        }
+    }
+
+    /// Asks the provider for a refund outside of any transaction, then records it and says so.
+    func refundRequested(_ request: RefundRequested, _ delivery: Delivery) async throws {
+        if try await records.hasHandled(delivery) { return }
+        let reference = try await provider.refund(chargedWith: Self.chargeKey(request.orderId))
+        try await records.handle(delivery) { effects in
+            try effects.lock("payment \(request.orderId)")
+            let changed = try effects.execute(
+                """
+                UPDATE payments SET status = 'refunded', refund_reference = $1, reason = $2
+                WHERE order_id = $3 AND status = 'captured'
+                """, .text(reference), .text(request.reason), .text(request.orderId))
+            let payment = try effects.query(
+                "SELECT currency, amount_minor FROM payments WHERE order_id = $1", .text(request.orderId)
+            ).first
+            guard changed == 1, let payment else { return }
+            let event = PaymentRefunded(
+                orderId: request.orderId, currency: payment.text("currency") ?? "",
+                amount: payment.integer("amount_minor") ?? 0, providerReference: reference,
+                reason: request.reason,
+                refundedAt: Timestamp.now().description)
+            try effects.publish(event, to: .payments, key: request.orderId)
+        }
+    }
+
     private static func record(_ answer: ChargeAnswer, of order: OrderPlaced, _ effects: Effects) throws {
+        try effects.lock("payment \(order.orderId)")
         let now = Timestamp.now().description
         let (status, reference, reason): (String, String?, String?) =
             switch answer {
@@ -55,6 +104,13 @@ struct Payments: Sendable {
                 providerReference: reference,
                 capturedAt: now)
             try effects.publish(event, to: .payments, key: order.orderId)
+            let cancelled = try effects.query(
+                "SELECT reason FROM cancelled_orders WHERE order_id = $1", .text(order.orderId)
+            ).first
+            if let cancelled {
+                let request = RefundRequested(orderId: order.orderId, reason: cancelled.text("reason") ?? "")
+                try effects.publish(request, to: .payments, key: order.orderId)
+            }
         case .declined(let reason):
             let event = PaymentDeclined(
                 orderId: order.orderId, currency: order.currency, amount: order.total, reason: reason,

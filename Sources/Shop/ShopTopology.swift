@@ -13,12 +13,13 @@ enum ShopTopology {
     static let services = ["order", "customer", "payment"]
     static let topics: [Topic] = [.orders, .customers, .payments]
     static let readings = [
-        Reading(topic: .orders, group: "order", types: [OrderPlaced.eventType]),
+        Reading(topic: .orders, group: "order", types: [OrderPlaced.eventType, OrderOverdue.eventType]),
         Reading(
             topic: .orders, group: "customer",
             types: [OrderPlaced.eventType, OrderConfirmed.eventType, OrderCancelled.eventType]),
-        Reading(topic: .orders, group: "payment", types: [OrderPlaced.eventType]),
+        Reading(topic: .orders, group: "payment", types: [OrderPlaced.eventType, OrderCancelled.eventType]),
         Reading(
             topic: .payments, group: "order", types: [PaymentCaptured.eventType, PaymentDeclined.eventType]),
+        Reading(topic: .payments, group: "payment", types: [RefundRequested.eventType]),
     ]
 }

@@ -3,11 +3,11 @@
 public import Freshet
 
 extension Topic {
-    /// What becomes of orders: `OrderPlaced`, `OrderConfirmed`, `OrderCancelled`; the key is the order's id.
+    /// What becomes of orders: `OrderPlaced`, `OrderConfirmed`, `OrderCancelled`, `OrderOverdue`; the key is the order's id.
     public static let orders = Topic("orders")
     /// What becomes known of customers: `CustomerRegistered`; the key is the customer's id.
     public static let customers = Topic("customers")
-    /// What becomes of payments: `PaymentCaptured`, `PaymentDeclined`; the key is the order's id.
+    /// What becomes of payments: `PaymentCaptured`, `PaymentDeclined`, `RefundRequested`, `PaymentRefunded`; the key is the order's id.
     public static let payments = Topic("payments")
 }
 

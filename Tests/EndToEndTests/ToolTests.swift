@@ -79,7 +79,7 @@ import Testing
         let groups = try await tool("freshet", ["groups", "--format", "json"], server, folder)
         let list = try json([Group].self, groups.output)
         let length = try await client.send(RedisCommand("XLEN", "shop:events:{orders:0}")).integer
-        return length == entries && list.count == 4
+        return length == entries && list.count == 5
             && list.allSatisfy { $0.waiting + $0.pending + $0.delayed == 0 && $0.lagKnown }
     }
 

@@ -8,9 +8,9 @@ import Testing
 @Suite(.serialized) struct WorkerTests {
     static let services = ["order", "customer", "payment"]
 
-    /// The three workers on a server of the test's own.
+    /// Workers on a server of the test's own, all three when nothing is said.
     static func withWorkers(
-        environment: [String: String] = [:],
+        _ services: [String] = services, environment: [String: String] = [:],
         _ body: (LocalRedisServer, RedisClient, Folder) async throws -> Void
     ) async throws {
         let folder = try Folder()
@@ -19,14 +19,7 @@ import Testing
         try await withRedisServer { server in
             let client = RedisClient(try RedisConfiguration(url: server.url))
             defer { client.close() }
-            let workers = try services.map { service in
-                try Program.start(
-                    "\(service)-worker", [],
-                    environment: [
-                        "REDIS_URL": server.url, "DATABASE_URL": "sqlite:\(folder.path)/data/\(service).db",
-                        "PAYMENT_PROVIDER_LEDGER": "sqlite:\(folder.path)/data/provider.db",
-                    ].merging(environment) { $1 }, in: folder)
-            }
+            let workers = try services.map { try start($0, environment, server, folder) }
             do {
                 try await body(server, client, folder)
             } catch {
@@ -40,6 +33,25 @@ import Testing
             }
             try await verifyShop(folder, redisURL: server.url)
         }
+    }
+
+    static func start(
+        _ service: String, _ environment: [String: String] = [:], _ server: LocalRedisServer, _ folder: Folder
+    ) throws -> Running {
+        try Program.start(
+            "\(service)-worker", [],
+            environment: [
+                "REDIS_URL": server.url, "DATABASE_URL": "sqlite:\(folder.path)/data/\(service).db",
+                "PAYMENT_PROVIDER_LEDGER": "sqlite:\(folder.path)/data/provider.db",
+            ].merging(environment) { $1 }, in: folder)
+    }
+
+    static func place(_ orderID: String, token: String = "tok_visa", _ client: RedisClient) async throws {
+        try await client.send(
+            RedisCommand(
+                "XADD", "shop:events:{orders:0}", "*", "specversion", "1.0", "id", orderID, "source", "test",
+                "type",
+                "order.placed", "data", data(orderID, token: token)))
     }
 
     static func data(_ orderID: String, name: String = "Ada", token: String = "tok_visa") -> String {
@@ -177,6 +189,55 @@ import Testing
                 (try? Self.rows("SELECT * FROM orders", "order", folder).first?["status"]) == "placed"
             }
             #expect(try Self.rows("SELECT * FROM payments", "payment", folder).isEmpty)
+        }
+    }
+
+    @Test func `an order that is not paid in time is cancelled, and what is captured later goes back`()
+        async throws
+    {
+        try await Self.withWorkers(["order", "customer"], environment: ["PAYMENT_DEADLINE": "1"]) {
+            server, client, folder in
+            for number in 0..<20 { try await Self.place("late-\(number)", client) }
+            try await Self.place("declined", token: "tok_declined", client)
+            try await Self.place("silent", token: "tok_timeout", client)
+            try await eventually("all are cancelled") {
+                (try? Self.rows("SELECT * FROM orders WHERE status = 'cancelled'", "order", folder).count)
+                    == 22
+            }
+            let payment = try Self.start("payment", ["PAYMENT_PROVIDER_TIMEOUT": "0.05"], server, folder)
+            try await eventually("all are refunded") {
+                (try? Self.rows("SELECT * FROM payments WHERE status = 'refunded'", "payment", folder).count)
+                    == 20
+            }
+            try await eventually("it is said") {
+                try await client.send(RedisCommand("XLEN", "shop:events:{payments:0}")).integer == 20 + 20
+                    + 20 + 1
+            }
+            let charges = try Self.rows("SELECT * FROM charges WHERE status = 'captured'", "provider", folder)
+            #expect(charges.count == 20 && charges.allSatisfy { $0["refunded_minor"] == "1250" })
+            try await eventually("what came too late is on record") {
+                try Self.rows("SELECT * FROM refused_transitions", "order", folder).count == 20
+            }
+            try await eventually("who never answers ends as a dead letter") {
+                try await client.send(RedisCommand("XLEN", "shop:dead:{orders:0}:payment")).integer == 1
+            }
+            payment.child.signal(SIGTERM)
+            #expect(try await payment.outcome().ending == .exited(0))
+        }
+    }
+
+    @Test func `an order that is paid in time is not touched by its deadline`() async throws {
+        try await Self.withWorkers(environment: ["PAYMENT_DEADLINE": "2"]) { server, client, folder in
+            for number in 0..<5 { try await Self.place("\(number)", client) }
+            try await eventually("the deadlines have come") {
+                try await client.send(RedisCommand("XLEN", "shop:events:{orders:0}")).integer == 5 + 5 + 5
+            }
+            try await eventually("all are seen") {
+                try Self.rows("SELECT * FROM inbox", "order", folder).count == 5 + 5 + 5
+            }
+            let orders = try Self.rows("SELECT * FROM orders", "order", folder)
+            #expect(orders.count == 5 && orders.allSatisfy { $0["status"] == "confirmed" })
+            #expect(try Self.rows("SELECT * FROM refused_transitions", "order", folder).isEmpty)
         }
     }
 

@@ -149,17 +149,17 @@ enum PublishingScripts {
         return result
         """)
 
-    /// KEYS scheduled; ARGV due, then for each event how many arguments follow, these. The same event for the same time is there
-    /// once.
+    /// KEYS scheduled; ARGV for each event when it is due, how many arguments follow, these. The same event for the same time
+    /// is there once.
     static let schedule = RedisScript(
         """
-        local i = 2
+        local i = 1
         while i <= #ARGV do
-          local count = tonumber(ARGV[i])
+          local count = tonumber(ARGV[i + 1])
           local fields = {}
-          for k = i + 1, i + count do fields[#fields + 1] = ARGV[k] end
-          redis.call('ZADD', KEYS[1], 'NX', ARGV[1], '- ' .. cmsgpack.pack(fields))
-          i = i + 1 + count
+          for k = i + 2, i + 1 + count do fields[#fields + 1] = ARGV[k] end
+          redis.call('ZADD', KEYS[1], 'NX', ARGV[i], '- ' .. cmsgpack.pack(fields))
+          i = i + 2 + count
         end
         """)
 }

@@ -41,6 +41,7 @@ enum InboxOutbox {
                 3, "where events of the outbox went, and how old rows are",
                 [
                     "ALTER TABLE outbox ADD COLUMN stream_id TEXT",
+                    "ALTER TABLE outbox ADD COLUMN deliver_at BIGINT",
                     "CREATE INDEX outbox_published ON outbox (published_at)",
                     "CREATE INDEX inbox_handled ON inbox (handled_at)",
                     "CREATE TABLE outbox_logs (log TEXT PRIMARY KEY, history TEXT NOT NULL)",
@@ -68,18 +69,21 @@ enum InboxOutbox {
         ).isEmpty
     }
 
-    static func add(_ event: Event, to topic: Topic, in transaction: any RecordsTransaction) throws {
+    static func add(
+        _ event: Event, to topic: Topic, deliverAt time: Timestamp?, in transaction: any RecordsTransaction
+    ) throws {
         try transaction.enqueue(
             """
             INSERT INTO outbox (topic, partitions, event_id, source, type, schema_version, time, partition_key,
-              correlation_id, causation_id, traceparent, data)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+              correlation_id, causation_id, traceparent, data, deliver_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
             """,
             .text(topic.name.rawValue), .integer(topic.partitions), .text(event.id), .text(event.source),
             .text(event.type.rawValue), .integer(event.schemaVersion), .text(event.time.description),
             .text(orNull: event.partitionKey), .text(orNull: event.correlationID),
             .text(orNull: event.causationID),
-            .text(orNull: event.traceparent), .bytes(event.data.bytes))
+            .text(orNull: event.traceparent), .bytes(event.data.bytes),
+            time.map { .integer($0.milliseconds) } ?? .null)
     }
 
     /// An event that waits to be published.
@@ -87,6 +91,7 @@ enum InboxOutbox {
         let sequence: Int64
         let topic: Topic
         let event: Event
+        let deliverAt: Timestamp?
     }
 
     static func waiting(limit: Int, in transaction: any RecordsTransaction) throws -> [Waiting] {
@@ -104,17 +109,21 @@ enum InboxOutbox {
                 partitionKey: row.text("partition_key"),
                 correlationID: row.text("correlation_id"), causationID: row.text("causation_id"),
                 traceparent: row.text("traceparent"), data: EventData(row.bytes("data") ?? []))
-            return Waiting(sequence: row.integer("seq") ?? 0, topic: topic, event: event)
+            return Waiting(
+                sequence: row.integer("seq") ?? 0, topic: topic, event: event,
+                deliverAt: row.integer("deliver_at").map { Timestamp(milliseconds: $0) })
         }
     }
 
     /// Marks what was published, row by row: a range of numbers could hold one that was committed since.
-    static func mark(_ rows: [(row: Waiting, id: StreamID)], in transaction: any RecordsTransaction) throws {
+    ///
+    /// - Parameter id: where it stands in its log; nil when it waits for its time.
+    static func mark(_ rows: [(row: Waiting, id: StreamID?)], in transaction: any RecordsTransaction) throws {
         let now = Timestamp.now().description
         for (row, id) in rows {
             try transaction.enqueue(
                 "UPDATE outbox SET published_at = $1, stream_id = $2 WHERE seq = $3", .text(now),
-                .text(id.description), .integer(row.sequence))
+                .text(orNull: id?.description), .integer(row.sequence))
         }
     }
 

@@ -110,17 +110,21 @@ extension OutboxRelay {
             try transaction.query(
                 """
                 SELECT seq, source, event_id, partition_key, stream_id FROM outbox
-                WHERE published_at > $1 AND topic = $2 AND stream_id IS NOT NULL ORDER BY seq
-                """, .text(since), .text(topic.name.rawValue)
-            ).compactMap { row -> (seq: Int64, name: String, id: StreamID)? in
+                WHERE topic = $1 AND (published_at > $2 AND stream_id IS NOT NULL OR deliver_at > $3) ORDER BY seq
+                """, .text(topic.name.rawValue), .text(since), .integer(Timestamp.now().milliseconds)
+            ).compactMap { row -> Published? in
                 let (source, event) = (row.text("source") ?? "", row.text("event_id") ?? "")
-                guard topic.partition(ofKey: row.text("partition_key") ?? event) == log.partition,
-                    let id = row.text("stream_id").flatMap({ StreamID($0) })
-                else { return nil }
-                return (row.integer("seq") ?? 0, Self.name(source, event), id)
+                guard topic.partition(ofKey: row.text("partition_key") ?? event) == log.partition else {
+                    return nil
+                }
+                return Published(
+                    seq: row.integer("seq") ?? 0, name: Self.name(source, event),
+                    id: row.text("stream_id").flatMap { StreamID($0) })
             }
         }
-        guard let first = rows.map(\.id).min() else { return [] }
+        // Those that wait for their time are put there again, which changes nothing where they are.
+        let waiting = rows.filter { $0.id == nil }.map(\.seq)
+        guard let first = rows.compactMap(\.id).min() else { return waiting }
         let deleted = try await lastDeleted(key)
         var found: Set<String> = []
         var next: StreamID? = first
@@ -131,7 +135,16 @@ extension OutboxRelay {
             }
             next = page.count < 500 ? nil : page.last?.id.successor
         }
-        return rows.filter { $0.id > deleted && !found.contains($0.name) }.map(\.seq)
+        return waiting
+            + rows.filter { row in row.id.map { $0 > deleted } ?? false && !found.contains(row.name) }.map(
+                \.seq)
+    }
+
+    private struct Published {
+        let seq: Int64
+        let name: String
+        /// Nil when it waits for its time.
+        let id: StreamID?
     }
 
     /// What is no newer than this was trimmed, or deleted one by one.

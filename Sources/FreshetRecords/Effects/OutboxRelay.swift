@@ -95,9 +95,15 @@ public struct OutboxRelay: Service {
         // A partition's rows are published all or none: one that failed between two that did not would come after them.
         var failure: FreshetError?
         for topic in Set(rows.map(\.topic)) {
-            let own = rows.filter { $0.topic == topic }
-            let results = await publishers[topic, on: broker].publishTogether(own.map(\.event))
-            var published: [(row: InboxOutbox.Waiting, id: StreamID)] = []
+            let publisher = publishers[topic, on: broker]
+            let later = rows.filter { $0.topic == topic && $0.deliverAt != nil }
+            if !later.isEmpty {
+                try await publisher.schedule(later.map { ($0.event, $0.deliverAt ?? .now()) })
+                try await database.transaction { try InboxOutbox.mark(later.map { ($0, nil) }, in: $0) }
+            }
+            let own = rows.filter { $0.topic == topic && $0.deliverAt == nil }
+            let results = await publisher.publishTogether(own.map(\.event))
+            var published: [(row: InboxOutbox.Waiting, id: StreamID?)] = []
             for (row, result) in zip(own, results) {
                 switch result {
                 case .success(let id): published.append((row, id))

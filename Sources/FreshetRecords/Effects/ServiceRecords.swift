@@ -115,10 +115,14 @@ public final class Effects: RecordsTransaction {
 
     /// Publishes an event if and when the transaction commits, as the next part of the delivery's story.
     ///
-    /// - Parameter key: what must stay in order; events with the same key are published in the order of their commits.
-    public func publish(_ payload: some EventPayload, to topic: Topic, key: String?) throws {
+    /// - Parameters:
+    ///   - key: what must stay in order; events with the same key are published in the order of their commits.
+    ///   - time: when it is to be delivered, not before; nil is at once.
+    public func publish(
+        _ payload: some EventPayload, to topic: Topic, key: String?, deliverAt time: Timestamp? = nil
+    ) throws {
         let event = try Event(payload, source: source, key: key, causedBy: delivery.event)
-        try InboxOutbox.add(event, to: topic, in: transaction)
+        try InboxOutbox.add(event, to: topic, deliverAt: time, in: transaction)
         hasPublished = true
     }
 }

@@ -54,8 +54,8 @@ struct RecordChecks: Sendable {
         var offenders = Array(Set(payments.keys).symmetricDifference(handled.keys))
         for (id, order) in handled {
             guard let row = payments[id] else { continue }
-            let status = order.paymentToken == "tok_declined" ? "declined" : "captured"
-            if row.text("status") != status || row.integer("amount_minor") != order.total {
+            let right = order.paymentToken == "tok_declined" ? ["declined"] : ["captured", "refunded"]
+            if !right.contains(row.text("status") ?? "") || row.integer("amount_minor") != order.total {
                 offenders.append("payment of \(id)")
             }
         }
@@ -105,14 +105,16 @@ struct RecordChecks: Sendable {
             let payment = payments[id]?.text("status")
             switch row.text("status") {
             case "confirmed" where payment != "captured": offenders.append("\(id) is confirmed and not paid")
-            case "cancelled" where payment != "declined":
-                offenders.append("\(id) is cancelled and not declined")
+            // Without a payment the provider has never answered, and time was over.
+            case "cancelled" where payment == "captured":
+                offenders.append("\(id) is cancelled, paid and not refunded")
             case "confirmed", "cancelled", "placed": continue
             default: offenders.append("\(id) has no known status")
             }
         }
         return .of(
-            "money", "an order is confirmed when its payment is captured, cancelled when it is declined",
+            "money",
+            "an order is confirmed when its payment is captured, cancelled when it is declined, refunded or never decided",
             offenders: offenders.sorted(), otherwise: "\(orders.count) orders")
     }
 
@@ -139,15 +141,21 @@ struct RecordChecks: Sendable {
             let id = row.text("order_id") ?? ""
             charged[id, default: 0] += 1
             if charged[id] != 1 { offenders.append("\(id) was charged twice") }
+            let isRefunded = payments[id]?.text("status") == "refunded"
+            if row.integer("refunded_minor") != (isRefunded ? row.integer("amount_minor") : 0) {
+                offenders.append("\(id): the refund is not that of the records")
+            }
             if let payment = payments[id], payment.integer("amount_minor") != row.integer("amount_minor") {
                 offenders.append("\(id) was charged another amount")
             }
         }
-        for (id, row) in payments where row.text("status") == "captured" && charged[id] == nil {
+        for (id, row) in payments
+        where ["captured", "refunded"].contains(row.text("status") ?? "") && charged[id] == nil {
             offenders.append("\(id) was never charged")
         }
         return .of(
-            "money", "the provider's ledger has one charge for each captured payment",
+            "money",
+            "the provider's ledger has one charge for each captured payment, given back where it is refunded",
             offenders: offenders.sorted(),
             otherwise: "\(charged.count) charges")
     }

@@ -120,3 +120,21 @@ public struct OrderCancelled: EventPayload, Equatable {
         self.cancelledAt = cancelledAt
     }
 }
+
+/// The time in which an order's payment should have been decided is over. Published when the order is placed, and
+/// delivered then.
+public struct OrderOverdue: EventPayload, Equatable {
+    /// `order.overdue`.
+    public static let eventType: EventType = "order.overdue"
+
+    /// The order; also the key.
+    public var orderId: String
+    /// Since when, in RFC 3339.
+    public var deadline: String
+
+    /// A deadline.
+    public init(orderId: String, deadline: String) {
+        self.orderId = orderId
+        self.deadline = deadline
+    }
+}

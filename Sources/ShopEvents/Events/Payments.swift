@@ -53,3 +53,52 @@ public struct PaymentDeclined: EventPayload, Equatable {
         self.declinedAt = declinedAt
     }
 }
+
+/// A captured payment is to be given back: its order was cancelled.
+public struct RefundRequested: EventPayload, Equatable {
+    /// `payment.refund_requested`.
+    public static let eventType: EventType = "payment.refund_requested"
+
+    /// The order; also the key.
+    public var orderId: String
+    /// Why, for a person.
+    public var reason: String
+
+    /// A request.
+    public init(orderId: String, reason: String) {
+        self.orderId = orderId
+        self.reason = reason
+    }
+}
+
+/// The provider has given a captured payment back.
+public struct PaymentRefunded: EventPayload, Equatable {
+    /// `payment.refunded`.
+    public static let eventType: EventType = "payment.refunded"
+
+    /// The order; also the key.
+    public var orderId: String
+    /// The amount's ISO 4217 code.
+    public var currency: String
+    /// What was given back, in minor units: all of it.
+    public var amount: Int64
+    /// What the provider knows the refund by.
+    public var providerReference: String
+    /// Why, for a person.
+    public var reason: String
+    /// When, in RFC 3339.
+    public var refundedAt: String
+
+    /// A refunded payment.
+    public init(
+        orderId: String, currency: String, amount: Int64, providerReference: String, reason: String,
+        refundedAt: String
+    ) {
+        self.orderId = orderId
+        self.currency = currency
+        self.amount = amount
+        self.providerReference = providerReference
+        self.reason = reason
+        self.refundedAt = refundedAt
+    }
+}
