@@ -54,7 +54,9 @@ struct ServiceState: Sendable {
             return ServiceState(
                 inbox: try keys(
                     "SELECT source, event_id FROM inbox WHERE consumer_group = $1", .text(service)),
-                published: try keys("SELECT source, event_id FROM outbox WHERE published_at IS NOT NULL AND deliver_at IS NULL"))
+                published: try keys(
+                    "SELECT source, event_id FROM outbox WHERE published_at IS NOT NULL AND deliver_at IS NULL"
+                ))
         }
     }
 }
