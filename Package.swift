@@ -125,7 +125,11 @@ let package = Package(
         tests("FreshetInspectingTests", ["Freshet", "Hiredis", "FreshetTesting", lifecycle, logging]),
         tests(
             "FreshetRecordsTests",
-            ["FreshetRecords", "FreshetService", "Freshet", "Hiredis", "FreshetTesting", lifecycle]),
+            [
+                "FreshetRecords", "FreshetService", "Freshet", "Hiredis", "FreshetTesting", lifecycle,
+                logging,
+                .product(name: "InMemoryLogging", package: "swift-log"),
+            ]),
         tests(
             "FreshetReplayTests",
             ["FreshetReplay", "Freshet", "Hiredis", "FreshetTesting", lifecycle, logging]),

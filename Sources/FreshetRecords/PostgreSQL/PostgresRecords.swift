@@ -138,8 +138,10 @@ private final class PostgresSeat: @unchecked Sendable {
     /// Another transaction was in the way.
     private struct Conflict: Error { let error: RecordsError }
 
-    private static func translated(_ error: any Error) -> any Error {
+    private func translated(_ error: any Error) -> any Error {
+        if let error = error as? RecordsError, error.code == .unknownOutcome { connection = nil }
         guard let failure = error as? PostgresFailure else { return error }
+        if failure.kind == .lost { connection = nil }
         return failure.isConflict ? Conflict(error: failure.recordsError) : failure.recordsError
     }
 
@@ -150,7 +152,7 @@ private final class PostgresSeat: @unchecked Sendable {
             work.finish(nil)
         } catch {
             // Only a commit is run again.
-            let error = Self.translated(error)
+            let error = translated(error)
             work.finish((error as? Conflict)?.error ?? error)
         }
     }
@@ -162,7 +164,7 @@ private final class PostgresSeat: @unchecked Sendable {
             try commit(connection)
             return nil
         } catch {
-            return Self.translated(error)
+            return translated(error)
         }
     }
 

@@ -1,0 +1,85 @@
+import FoundationEssentials
+import Freshet
+import FreshetRecords
+import FreshetTesting
+import Glibc
+import InMemoryLogging
+import Logging
+import Testing
+
+/// A database that is there and takes nothing.
+@Suite struct OutageTests {
+    /// Handles events while the database takes none; they are handled once it does, and the log says so once each time.
+    private func outage(
+        _ database: any Records, begin: () async throws -> Void, end: () async throws -> Void
+    ) async throws {
+        let log = InMemoryLogHandler()
+        let records = try await ServiceRecords(
+            database, source: "test", migrations: Scratch.tables, on: nowhere(),
+            logger: Logger(label: "test", factory: { _ in log }))
+        for round in 0..<2 {
+            try await begin()
+            let handled = Record<String>()
+            let handlers = (0..<20).map { number in
+                Task {
+                    let id = "\(round)-\(number)"
+                    let text = String(repeating: "x", count: 20_000)
+                    try await records.handle(try Scratch.delivery(id)) {
+                        try $0.execute("INSERT INTO notes VALUES (1, $1)", .text(text))
+                    }
+                    handled.add(id)
+                }
+            }
+            func said(_ text: String) -> Int { log.entries.filter { "\($0.message)" == text }.count }
+            try await eventually("it is said") { said("waiting for the database") == round + 1 }
+            #expect(handled.count < 20)
+            try await end()
+            for handler in handlers { try await handler.value }
+            try await eventually("it is said") { said("the database is back") == round + 1 }
+            #expect(try await count("inbox", in: database) == 20 * (round + 1))
+            #expect(try await count("notes", in: database) == 20 * (round + 1))
+        }
+    }
+
+    @Test(.enabled(if: getuid() == 0, "a file system is mounted"))
+    func `a disk that is full is waited for`() async throws {
+        let folder = "/tmp/freshet-disk-\(String(UInt64.random(in: 0 ... .max), radix: 36))"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let (ending, text) = try await Programs.run(
+            "/usr/bin/mount", ["-t", "tmpfs", "-o", "size=8m", "none", folder])
+        try #require(ending == .exited(0), "\(text)")
+        let filler = "\(folder)/filler"
+        let result: Result<Void, any Error>
+        do {
+            try await outage(RecordsDatabase.open(url: "sqlite:\(folder)/notes.db")) {
+                // Whatever fits, to the last block.
+                _ = try await Programs.run("/usr/bin/dd", ["if=/dev/zero", "of=\(filler)", "bs=4096"])
+            } end: {
+                try FileManager.default.removeItem(atPath: filler)
+            }
+            result = .success(())
+        } catch { result = .failure(error) }
+        _ = try await Programs.run("/usr/bin/umount", ["-l", folder])
+        try result.get()
+    }
+
+    @Test func `a PostgreSQL that may only be read is waited for`() async throws {
+        try await withPostgres { server in
+            let operators = try RecordsDatabase.open(
+                url: server.url + "&options=-cdefault_transaction_read_only%3Doff")
+            func set(_ value: String) async throws {
+                _ = try await operators.read { operators in
+                    try operators.execute("ALTER SYSTEM SET default_transaction_read_only = \(value)")
+                    _ = try operators.query("SELECT pg_reload_conf()")
+                }
+                try await Task.sleep(for: .milliseconds(200))
+            }
+            try await outage(RecordsDatabase.open(url: server.url)) {
+                try await set("on")
+            } end: {
+                try await set("off")
+            }
+        }
+    }
+}
