@@ -211,4 +211,24 @@ import Testing
             #expect(try await count("outbox", in: database) == 1000, "what was published a moment ago stays")
         }
     }
+
+    @Test func `replicas that are away do not have the relay add the same events again and again`()
+        async throws
+    {
+        try await Self.withBroker(on: .sqlite) { _, broker, scratch in
+            try await broker.declare(
+                TopicDeclaration(.notes, durability: .replicated(1, within: .milliseconds(50))))
+            let database = try scratch.open()
+            let records = try await ServiceRecords(database, source: "notes", migrations: [], on: broker)
+            try await Self.write(30, to: records)
+            try await running(records.relay) {
+                try await eventually("all are published") {
+                    try await database.read {
+                        try $0.query("SELECT 1 AS found FROM outbox WHERE published_at IS NULL").isEmpty
+                    }
+                }
+            }
+            #expect(try await Self.log(broker) == (0..<30).map(String.init))
+        }
+    }
 }

@@ -118,11 +118,6 @@ import Testing
                 try await eventually("the replica follows") {
                     (try? await publisher.publish(Event(Placed(orderId: "2"), source: "till"))) != nil
                 }
-                try await eventually("all of a partition together") {
-                    let seen = Event(source: "till", type: "order.seen", data: "{}")
-                    if case .success = await publisher.publishTogether([seen])[0] { return true }
-                    return false
-                }
                 // Whoever asks for less waits for less.
                 var options = PublisherOptions()
                 options.durability = .memory

@@ -108,6 +108,9 @@ public struct Publisher: Sendable {
     /// Appends events in this order; those of one partition all stand in its log at once, or none does. An event without a key
     /// goes to the partition of its id: published again, it goes there again.
     ///
+    /// It is waited for what the topic's durability asks for, and an event that has not survived that in time counts as published all
+    /// the same: its outbox has it still, and publishes it again should it be lost. To add it again now would fill the log.
+    ///
     /// - Returns: each one's own outcome, the same error for all of a partition.
     package func publishTogether(_ events: [Event]) async -> [Result<StreamID, FreshetError>] {
         let settings: PublisherState.Settings
@@ -151,7 +154,6 @@ public struct Publisher: Sendable {
             // What was refused while it was queued says more than the EXECABORT at the end.
             if let refused = replies.prefix(events.count + 2).lazy.compactMap(\.error).first { throw refused }
         } catch { throw FreshetError(error) }
-        if let shortfall = durability.shortfall(replies) { throw FreshetError(.notDurable, shortfall) }
         do throws(RedisError) {
             guard let ids = replies[events.count + 1].array, ids.count == events.count else {
                 throw RedisError(.unexpectedReply, "EXEC gave no list of ids")
