@@ -73,10 +73,17 @@ import Testing
                     try operators.execute("ALTER SYSTEM SET default_transaction_read_only = \(value)")
                     _ = try operators.query("SELECT pg_reload_conf()")
                 }
-                try await Task.sleep(for: .milliseconds(200))
             }
-            try await outage(RecordsDatabase.open(url: server.url)) {
+            let database = try RecordsDatabase.open(url: server.url)
+            try await outage(database) {
                 try await set("on")
+                // Sessions hear of it one after the other: the one that writes has.
+                try await eventually("it may only be read") {
+                    let shown = try await database.transaction {
+                        try $0.query("SHOW default_transaction_read_only")
+                    }
+                    return shown[0].text("default_transaction_read_only") == "on"
+                }
             } end: {
                 try await set("off")
             }

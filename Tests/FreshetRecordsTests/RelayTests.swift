@@ -2,6 +2,8 @@ import Freshet
 import FreshetRecords
 import FreshetTesting
 import Hiredis
+import InMemoryLogging
+import Logging
 import ServiceLifecycle
 import Testing
 
@@ -229,6 +231,43 @@ import Testing
                 }
             }
             #expect(try await Self.log(broker) == (0..<30).map(String.init))
+        }
+    }
+
+    @Test func `what a new primary never got is published again, before what follows it`() async throws {
+        try await withRedisSentinels(LocalRedisSentinels(downAfter: .seconds(1))) { nodes in
+            try await Scratch.with(.sqlite) { scratch in
+                var configuration = try RedisConfiguration(url: nodes.url)
+                configuration.commandTimeout = .seconds(1)
+                let client = RedisClient(configuration)
+                defer { client.close() }
+                let broker = Broker(client, namespace: "test")
+                let log = InMemoryLogHandler()
+                let records = try await ServiceRecords(
+                    scratch.open(), source: "notes", migrations: [], on: broker,
+                    logger: Logger(label: "test", factory: { _ in log }))
+                try await running(records.relay) {
+                    try await Self.write(50, to: records, prefix: "a")
+                    try await eventually("published") { try await Self.log(broker).count == 50 }
+                    // From here on nothing reaches the replicas.
+                    for replica in [1, 2] {
+                        try await nodes.send(RedisCommand("REPLICAOF", "127.0.0.1", 1), to: replica)
+                    }
+                    try await Self.write(50, to: records, prefix: "b")
+                    try await eventually("published") { try await Self.log(broker).count == 100 }
+                    await nodes.kill(0)
+                    try await Self.write(20, to: records, prefix: "c")
+                    try await eventually("all are published", within: .seconds(60)) {
+                        (try? await Self.log(broker).count) == 120
+                    }
+                }
+                let expected =
+                    (0..<50).map { "a\($0)" } + (0..<50).map { "b\($0)" } + (0..<20).map { "c\($0)" }
+                #expect(try await Self.log(broker) == expected)
+                #expect(await nodes.primary() != 0)
+                let lost = log.entries.filter { "\($0.message)".hasPrefix("a log has lost events") }
+                #expect(lost.count == 1, "the failover lost nothing")
+            }
         }
     }
 }

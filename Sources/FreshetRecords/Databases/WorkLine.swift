@@ -40,7 +40,6 @@ final class WorkLine: Sendable {
     /// The next works; none when the line is empty: this thread is idle then.
     func take(_ server: Int, most: Int) -> [Work] {
         state.withLock { state in
-            state.works.removeAll { $0.isOver }
             let batch = Array(state.works.prefix(most))
             if batch.isEmpty { state.idle.append(server) }
             state.works.removeFirst(batch.count)
@@ -49,7 +48,8 @@ final class WorkLine: Sendable {
     }
 }
 
-/// One body in line. Its runs are the serving thread's alone.
+/// One body in line. `@unchecked Sendable` because it goes from its caller to one serving thread through the line's lock, and
+/// only that thread runs it and touches its failure from then on.
 class Work: @unchecked Sendable {
     /// Its own failure in a shared transaction that goes on without it.
     var failure: (any Error)?
@@ -62,6 +62,7 @@ class Work: @unchecked Sendable {
     var isOver: Bool { false }
 }
 
+/// `@unchecked Sendable` as its parent: the value is the serving thread's alone, the caller stands behind a lock.
 private final class BodyWork<Value: Sendable>: Work, @unchecked Sendable {
     private enum Caller {
         case coming

@@ -58,10 +58,8 @@ extension OutboxRelay {
     /// True when something is to be published again.
     func restore(_ logs: Set<OutboxLog>) async throws -> Bool {
         var hasLost = false
-        for log in logs {
-            let key = broker.keys(log.topic.name, log.partition).events
-            let history = try await history(of: key)
-            if histories[log] == history { continue }
+        for (log, history) in try await present(logs) where histories[log] != history {
+            let key = key(of: log)
             let before = try await database.read { transaction in
                 try transaction.query("SELECT history FROM outbox_logs WHERE log = $1", .text(key)).first?
                     .text("history")
@@ -92,14 +90,22 @@ extension OutboxRelay {
         return hasLost
     }
 
-    private func history(of key: String) async throws -> String {
+    private func key(of log: OutboxLog) -> String { broker.keys(log.topic.name, log.partition).events }
+
+    /// Whose history each log has now; one round trip for all.
+    private func present(_ logs: Set<OutboxLog>) async throws -> [(OutboxLog, String)] {
         var pipeline = RedisPipeline()
-        // In a cluster a command without a key goes with the one before it.
-        pipeline.append("EXISTS", key)
-        pipeline.append("INFO", "replication")
-        let text = try await broker.client.send(pipeline)[1].string ?? ""
-        let line = text.split(whereSeparator: \.isNewline).first { $0.hasPrefix("master_replid:") }
-        return line.map { String($0.dropFirst("master_replid:".count)) } ?? ""
+        for log in logs {
+            // In a cluster a command without a key goes with the one before it.
+            pipeline.append("EXISTS", key(of: log))
+            pipeline.append("INFO", "replication")
+        }
+        let replies = try await broker.client.send(pipeline)
+        return zip(logs, stride(from: 1, to: replies.count, by: 2)).map { log, index in
+            let lines = (replies[index].string ?? "").split(whereSeparator: \.isNewline)
+            let line = lines.first { $0.hasPrefix("master_replid:") }
+            return (log, line.map { String($0.dropFirst("master_replid:".count)) } ?? "")
+        }
     }
 
     /// The outbox' numbers of the events that the log lacks.

@@ -146,6 +146,7 @@ private final class PostgresSeat: @unchecked Sendable {
     }
 
     func read(_ work: Work) {
+        if work.isOver { return }
         do {
             let connection = try connected()
             try work.run(PostgresTransaction(connection: connection, isTransaction: false))

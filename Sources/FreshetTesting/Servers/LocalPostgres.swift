@@ -115,13 +115,7 @@ public final class LocalPostgres: Sendable {
 public func withPostgres<R>(
     _ server: LocalPostgres = LocalPostgres(), _ body: (LocalPostgres) async throws -> R
 ) async throws -> R {
-    try await server.start()
-    do {
-        let result = try await body(server)
-        await server.stop()
-        return result
-    } catch {
-        await server.stop()
-        throw error
+    try await withServer(start: { try await server.start() }, stop: { await server.stop() }) {
+        try await body(server)
     }
 }

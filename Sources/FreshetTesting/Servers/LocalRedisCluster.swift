@@ -124,13 +124,7 @@ public final class LocalRedisCluster: LocalRedisNodes, @unchecked Sendable {
 public func withRedisCluster<R>(
     _ cluster: LocalRedisCluster = LocalRedisCluster(), _ body: (LocalRedisCluster) async throws -> R
 ) async throws -> R {
-    do {
-        try await cluster.start()
-        let result = try await body(cluster)
-        await cluster.stop()
-        return result
-    } catch {
-        await cluster.stop()
-        throw error
+    try await withServer(start: { try await cluster.start() }, stop: { await cluster.stop() }) {
+        try await body(cluster)
     }
 }

@@ -96,13 +96,7 @@ public func withRedisSentinels<R>(
     _ sentinels: LocalRedisSentinels = LocalRedisSentinels(),
     _ body: (LocalRedisSentinels) async throws -> R
 ) async throws -> R {
-    do {
-        try await sentinels.start()
-        let result = try await body(sentinels)
-        await sentinels.stop()
-        return result
-    } catch {
-        await sentinels.stop()
-        throw error
+    try await withServer(start: { try await sentinels.start() }, stop: { await sentinels.stop() }) {
+        try await body(sentinels)
     }
 }

@@ -108,13 +108,7 @@ public final class LocalRedisServer: Sendable {
 public func withRedisServer<R>(
     _ server: LocalRedisServer = LocalRedisServer(), _ body: (LocalRedisServer) async throws -> R
 ) async throws -> R {
-    try await server.start()
-    do {
-        let result = try await body(server)
-        await server.stop()
-        return result
-    } catch {
-        await server.stop()
-        throw error
+    try await withServer(start: { try await server.start() }, stop: { await server.stop() }) {
+        try await body(server)
     }
 }
