@@ -38,14 +38,9 @@ enum Customers {
                 .text(order.orderId), .text(order.customer.id), .text(Timestamp.now().description)) == 1
         guard isNew else { return }
         let customer = order.customer
-        // Of two first orders at the same time one registers the customer.
-        try effects.lock("customer \(customer.id)")
-        let known = try effects.query(
-            "SELECT first_order_at FROM customers WHERE customer_id = $1", .text(customer.id)
-        ).first
         // Name and address are those of the customer's latest order, whichever is handled last.
         let asOf = "\(order.placedAt) \(order.orderId)"
-        try effects.enqueue(
+        let row = try effects.query(
             """
             INSERT INTO customers (customer_id, name, email, orders_placed, orders_confirmed, spent_minor,
               first_order_at, profile_as_of)
@@ -60,10 +55,13 @@ enum Customers {
                 THEN customers.email ELSE excluded.email END,
               profile_as_of = CASE WHEN customers.profile_as_of > excluded.profile_as_of
                 THEN customers.profile_as_of ELSE excluded.profile_as_of END
+            RETURNING orders_placed
             """,
             .text(customer.id), .text(customer.name), .text(customer.email), .text(order.placedAt),
-            .text(asOf))
-        guard known == nil || known?["first_order_at"] == .null else { return }
+            .text(asOf)
+        ).first
+        // The row is locked from here on: of two first orders at the same time one registers the customer.
+        guard row?.integer("orders_placed") == 1 else { return }
         let event = CustomerRegistered(
             customerId: customer.id, name: customer.name, email: customer.email, registeredAt: order.placedAt)
         try effects.publish(event, to: .customers, key: customer.id)

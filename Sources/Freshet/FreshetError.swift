@@ -13,6 +13,10 @@ public struct FreshetError: Error, Sendable, CustomStringConvertible {
         public static let invalidData = Code(description: "invalid data")
         /// An entry that is not an event.
         public static let invalidEvent = Code(description: "invalid event")
+        /// An event of a newer version than this program knows.
+        public static let newerVersion = Code(description: "newer version")
+        /// A program's versions of an event that do not lead from one to the next.
+        public static let versionGap = Code(description: "version gap")
         /// The server, or the way to it; `cause` has the details.
         public static let broker = Code(description: "broker")
         /// Something named does not exist.

@@ -4,7 +4,7 @@ internal import FreshetService
 
 /// A change of several things: says what it will do, asks, does it, and reports.
 struct Change {
-    let place: Dead.Place
+    let place: LetterPlace
     /// What is changed, in the number that there are.
     let noun: String
     let verb: String

@@ -17,13 +17,16 @@ struct FreshetTool: AsyncParsableCommand {
               freshet retries list --topic orders --group payment
               freshet dead list --topic orders --group payment
               freshet dead retry --topic orders --group payment --all
+              freshet invalid errors --topic orders --group payment
 
             Data goes to standard output, everything else to standard error.
 
             Exit codes: 0 done, 1 failed, 2 partly done, 64 usage, 65 bad data, 69 Redis unreachable, 75 try again later, \
             78 wrong password or URL, 130 interrupted.
             """,
-        subcommands: [Topics.self, Groups.self, Tail.self, Publish.self, Retries.self, Dead.self])
+        subcommands: [
+            Topics.self, Groups.self, Tail.self, Publish.self, Retries.self, Dead.self, Invalid.self,
+        ])
 
     static func main() async { await Tool.main(Self.self) }
 }

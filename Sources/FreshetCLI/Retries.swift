@@ -41,7 +41,7 @@ struct Retries: AsyncParsableCommand {
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Lists them, soonest first.")
-        @OptionGroup var place: Dead.Place
+        @OptionGroup var place: LetterPlace
         @Option(help: "Only events of this type.") var type: EventType?
         @OptionGroup var connection: ConnectionOptions
         @OptionGroup var output: OutputOptions
@@ -67,7 +67,7 @@ struct Retries: AsyncParsableCommand {
 
     struct Now: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Has the group try them again now.")
-        @OptionGroup var place: Dead.Place
+        @OptionGroup var place: LetterPlace
         @OptionGroup var selection: Selection
         @OptionGroup var confirmation: ConfirmationOptions
         @OptionGroup var connection: ConnectionOptions
@@ -80,7 +80,7 @@ struct Retries: AsyncParsableCommand {
 
     struct Cancel: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Makes dead letters of them.")
-        @OptionGroup var place: Dead.Place
+        @OptionGroup var place: LetterPlace
         @OptionGroup var selection: Selection
         @OptionGroup var confirmation: ConfirmationOptions
         @OptionGroup var connection: ConnectionOptions
@@ -92,7 +92,7 @@ struct Retries: AsyncParsableCommand {
     }
 
     private static func change(
-        _ change: RetryChange, _ place: Dead.Place, _ selection: Selection,
+        _ change: RetryChange, _ place: LetterPlace, _ selection: Selection,
         _ confirmation: ConfirmationOptions,
         _ connection: ConnectionOptions, _ output: OutputOptions
     ) async throws {

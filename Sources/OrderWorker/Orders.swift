@@ -37,6 +37,13 @@ enum Orders {
                   event_id TEXT NOT NULL, refused_at TEXT NOT NULL)
                 """
             ]),
+        // With a default, so that programs from before this step can go on inserting until they are replaced.
+        Migration(
+            3, "channels, and how often an order has changed",
+            [
+                "ALTER TABLE orders ADD COLUMN channel TEXT NOT NULL DEFAULT 'unknown'",
+                "ALTER TABLE orders ADD COLUMN version INTEGER NOT NULL DEFAULT 1",
+            ]),
     ]
 
     /// - Parameter deadline: how long the payment has until the order is cancelled.
@@ -45,11 +52,12 @@ enum Orders {
         let isNew =
             try effects.execute(
                 """
-                INSERT INTO orders (order_id, customer_id, status, currency, total_minor, placed_at, updated_at)
-                VALUES ($1, $2, 'placed', $3, $4, $5, $6) ON CONFLICT DO NOTHING
+                INSERT INTO orders (order_id, customer_id, status, currency, total_minor, placed_at, updated_at,
+                  channel)
+                VALUES ($1, $2, 'placed', $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING
                 """,
                 .text(order.orderId), .text(order.customer.id), .text(order.currency), .integer(order.total),
-                .text(order.placedAt), .text(Timestamp.now().description)) == 1
+                .text(order.placedAt), .text(Timestamp.now().description), .text(order.channel)) == 1
         // The same order in another event: what counts is the first.
         guard isNew else { return }
         for (number, line) in order.lines.enumerated() {
@@ -79,27 +87,14 @@ enum Orders {
         _ orderID: String, _ decision: Decision, reason: String?, _ effects: Effects
     ) throws {
         let now = Timestamp.now().description
-        let changed = try effects.execute(
-            "UPDATE orders SET status = $1, updated_at = $2 WHERE order_id = $3 AND status = 'placed'",
-            .text(decision.rawValue), .text(now), .text(orderID))
         let order = try effects.query(
-            "SELECT customer_id, currency, total_minor, status FROM orders WHERE order_id = $1",
-            .text(orderID)
+            """
+            UPDATE orders SET status = $1, updated_at = $2, version = version + 1
+            WHERE order_id = $3 AND status = 'placed' RETURNING customer_id, currency, total_minor
+            """,
+            .text(decision.rawValue), .text(now), .text(orderID)
         ).first
-        guard let order else {
-            try effects.enqueue(
-                "INSERT INTO early_decisions (order_id, decision, reason) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-                .text(orderID), .text(decision.rawValue), .text(orNull: reason))
-            return
-        }
-        // Decided before: the first decision stands. Another one is on record; a captured payment of a cancelled order goes
-        // back by itself.
-        guard changed == 1 else {
-            if order.text("status") != decision.rawValue {
-                try refuse(decision.rawValue, of: orderID, in: order.text("status") ?? "", effects)
-            }
-            return
-        }
+        guard let order else { return try notDecided(orderID, decision, reason: reason, effects) }
         let customerID = order.text("customer_id") ?? ""
         switch decision {
         case .confirmed:
@@ -112,6 +107,21 @@ enum Orders {
                 orderId: orderID, customerId: customerID, reason: reason ?? "", cancelledAt: now)
             try effects.publish(event, to: .orders, key: orderID)
         }
+    }
+
+    /// There is no such order that waits for a decision.
+    private static func notDecided(
+        _ orderID: String, _ decision: Decision, reason: String?, _ effects: Effects
+    ) throws {
+        let order = try effects.query("SELECT status FROM orders WHERE order_id = $1", .text(orderID)).first
+        guard let status = order?.text("status") else {
+            return try effects.enqueue(
+                "INSERT INTO early_decisions (order_id, decision, reason) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+                .text(orderID), .text(decision.rawValue), .text(orNull: reason))
+        }
+        // Decided before: the first decision stands. Another one is on record; a captured payment of a cancelled order goes
+        // back by itself.
+        if status != decision.rawValue { try refuse(decision.rawValue, of: orderID, in: status, effects) }
     }
 
     /// The time for the payment is over: an order without a decision is cancelled.

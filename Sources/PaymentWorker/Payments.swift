@@ -28,7 +28,8 @@ struct Payments: Sendable {
     /// Asks the provider outside of any transaction, then records its answer and publishes it in one. The key is the
     /// order's: repeated for whatever reason, by whichever worker, it is one charge.
     func orderPlaced(_ order: OrderPlaced, _ delivery: Delivery) async throws {
-        if try await records.hasHandled(delivery) { return }
+        // What a replay brings has mostly been done: no need to ask. Anything else mostly has not.
+        if delivery.isReplay, try await records.hasHandled(delivery) { return }
         let answer = try await provider.charge(
             Charge(
                 orderID: order.orderId, token: order.paymentToken, currency: order.currency,
@@ -57,7 +58,7 @@ struct Payments: Sendable {
 
     /// Asks the provider for a refund outside of any transaction, then records it and says so.
     func refundRequested(_ request: RefundRequested, _ delivery: Delivery) async throws {
-        if try await records.hasHandled(delivery) { return }
+        if delivery.isReplay, try await records.hasHandled(delivery) { return }
         let reference = try await provider.refund(chargedWith: Self.chargeKey(request.orderId))
         try await records.handle(delivery) { effects in
             try effects.lock("payment \(request.orderId)")

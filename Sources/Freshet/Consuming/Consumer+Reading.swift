@@ -152,10 +152,7 @@ extension Consumer {
                 return nil
             }
             guard content.event.schemaVersion <= handler.newestVersion else {
-                throw FreshetError(
-                    .invalidEvent,
-                    "schemaversion \(content.event.schemaVersion) is newer than \(handler.newestVersion), the newest known"
-                )
+                throw .newer(content.event, than: handler.newestVersion)
             }
             return HeldEntry(
                 content, for: handler, at: entry.id, of: stream, claimedUntil: claimedUntil)

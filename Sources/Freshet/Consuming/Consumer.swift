@@ -173,6 +173,7 @@ actor Consumer {
     // MARK: - Running
 
     func run() async throws(FreshetError) {
+        if let problem = handlers.problem { throw problem }
         try await prepare(waitingOn: shares[0].alarm)
         await withDiscardingTaskGroup { tasks in
             for share in shares {

@@ -19,6 +19,8 @@ public struct On: Sendable {
     let type: EventType
     let newestVersion: Int
     let call: Call
+    /// Why events of older versions cannot be read; nil when they can.
+    var problem: FreshetError?
 
     /// Handles events of this payload's type. Handlers of several events run side by side.
     public init<Payload: EventPayload>(
@@ -30,6 +32,7 @@ public struct On: Sendable {
             let payload = try event.payload(Payload.self)
             return { delivery in try await handler(payload, delivery) }
         }
+        problem = Payload.versionProblem
     }
 
     /// Handles events of this type as they are, whatever their media type: `delivery.event.data` has the bytes.
@@ -48,16 +51,6 @@ public struct On: Sendable {
         self.type = type
         self.newestVersion = newestVersion
         call = .batch(batch)
-    }
-}
-
-extension Event {
-    /// The payload, when the media type is JSON.
-    func payload<Payload: EventPayload>(_ type: Payload.Type) throws(FreshetError) -> Payload {
-        guard contentType == "application/json" || contentType.hasSuffix("+json") else {
-            throw FreshetError(.invalidEvent, "the media type '\(contentType.prefix(60))' is not JSON")
-        }
-        return try decode(Payload.self)
     }
 }
 
@@ -94,8 +87,11 @@ final class Handler: Sendable {
 /// A subscription's handlers by event type.
 struct HandlerTable: Sendable {
     private let handlers: [EventType: Handler]
+    /// The first handler's that cannot read what it may meet.
+    let problem: FreshetError?
 
     init(_ list: [On]) {
+        problem = list.lazy.compactMap(\.problem).first
         handlers = Dictionary(list.map { ($0.type, Handler($0)) }) { first, _ in
             preconditionFailure("two handlers for '\(first.type)' in one subscription")
         }

@@ -8,7 +8,7 @@
 /// it alone, and only those that fail then are retried: keep effects in records, or make them safe to repeat.
 /// With `.perKey` a batch holds at most one event of each key.
 public struct OnBatch<Payload: EventPayload>: Sendable {
-    let on: On
+    private(set) var on: On
 
     /// Handles events of this payload's type in batches.
     ///
@@ -33,6 +33,7 @@ public struct OnBatch<Payload: EventPayload>: Sendable {
                             }
                         })
                 }))
+        on.problem = Payload.versionProblem
     }
 }
 

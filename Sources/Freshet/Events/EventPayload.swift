@@ -6,16 +6,22 @@ internal import FoundationEssentials
 ///         static let eventType: EventType = "order.placed"
 ///         let orderId: String
 ///     }
+///
+/// A shape that others cannot read any more is a new version, and says how the one before becomes it: see `Upcast`.
 public protocol EventPayload: Codable, Sendable {
     /// What happened.
     static var eventType: EventType { get }
     /// The version of this shape. 1 unless said otherwise.
     static var schemaVersion: Int { get }
+    /// How the version before becomes this one. Nothing unless said otherwise: this is the first.
+    static var upcast: Upcast<Self> { get }
 }
 
 extension EventPayload {
     /// 1.
     public static var schemaVersion: Int { 1 }
+    /// There is no version before.
+    public static var upcast: Upcast<Self> { .none }
 }
 
 extension Event {
@@ -35,7 +41,16 @@ extension Event {
             traceparent: cause?.traceparent, data: EventData(try JSON.encode(payload)))
     }
 
-    /// The payload as this type. Throws, saying where, when the data is not JSON of that shape.
+    /// The payload as this type, brought to its version when it is older. Throws, saying where, when the media type is not JSON,
+    /// the data is not of the shape that its version says, or the version is newer than the type's (`newerVersion`).
+    public func payload<Payload: EventPayload>(_ type: Payload.Type) throws(FreshetError) -> Payload {
+        guard contentType == "application/json" || contentType.hasSuffix("+json") else {
+            throw FreshetError(.invalidEvent, "the media type '\(contentType.prefix(60))' is not JSON")
+        }
+        return try Payload.read(self)
+    }
+
+    /// The data as this type, whatever version the event says. Throws, saying where, when it is not JSON of that shape.
     public func decode<Payload: Decodable>(_ type: Payload.Type) throws(FreshetError) -> Payload {
         try JSON.decode(type, from: data)
     }

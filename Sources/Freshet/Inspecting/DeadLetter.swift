@@ -1,6 +1,6 @@
 public import Hiredis
 
-/// An event that was given up.
+/// An event that was given up, or could not be read.
 public struct DeadLetter: Sendable, Codable {
     /// Where it stands among the dead letters of its partition.
     public let id: StreamID
@@ -88,6 +88,7 @@ public struct DeadLetters: AsyncSequence, Sendable {
     let broker: Broker
     let topic: Topic
     let group: GroupName
+    let kind: SetAside
 
     /// Reads from the first one.
     public func makeAsyncIterator() -> Iterator { Iterator(letters: self) }
@@ -115,6 +116,6 @@ public struct DeadLetters: AsyncSequence, Sendable {
     }
 
     private func entries(of partition: Int) -> StreamEntries.Iterator {
-        broker.entries(of: broker.keys(topic.name, partition).dead(group)).makeAsyncIterator()
+        broker.entries(of: broker.keys(topic.name, partition).setAside(kind, group)).makeAsyncIterator()
     }
 }

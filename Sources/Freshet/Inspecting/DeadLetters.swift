@@ -11,28 +11,48 @@ public enum DeadLetterSelection: Sendable {
     case these([DeadLetter])
 }
 
+/// Why a group has set events aside.
+public enum SetAside: String, Sendable, CaseIterable {
+    /// Their attempts were used up, or the policy said so.
+    case dead
+    /// They could not be read: no events, not of the shape that they should have, or of a newer version than the program knew.
+    case invalid
+}
+
+extension PartitionKeys {
+    /// Where a group's events stand that were set aside so.
+    public func setAside(_ kind: SetAside, _ group: GroupName) -> String {
+        switch kind {
+        case .dead: dead(group)
+        case .invalid: invalid(group)
+        }
+    }
+}
+
 extension Broker {
-    /// A group's dead letters of a topic.
-    public func deadLetters(of group: GroupName, topic: Topic) -> DeadLetters {
-        DeadLetters(broker: self, topic: topic, group: group)
+    /// A group's dead letters of a topic, or what was invalid.
+    public func deadLetters(of group: GroupName, topic: Topic, _ kind: SetAside = .dead) -> DeadLetters {
+        DeadLetters(broker: self, topic: topic, group: group, kind: kind)
     }
 
     /// How many dead letters a group has of a topic.
-    public func deadLetterCount(of group: GroupName, topic: Topic) async throws(FreshetError) -> Int {
+    public func deadLetterCount(of group: GroupName, topic: Topic, _ kind: SetAside = .dead)
+        async throws(FreshetError) -> Int
+    {
         var count = 0
         for partition in 0..<topic.partitions {
-            count += try await send(.xlen(keys(topic.name, partition).dead(group)))
+            count += try await send(.xlen(keys(topic.name, partition).setAside(kind, group)))
         }
         return count
     }
 
     /// The dead letters that stand there: one for each partition that has one, none when it is gone.
-    public func deadLetters(at id: StreamID, of group: GroupName, topic: Topic) async throws(FreshetError)
-        -> [DeadLetter]
+    public func deadLetters(at id: StreamID, of group: GroupName, topic: Topic, _ kind: SetAside = .dead)
+        async throws(FreshetError) -> [DeadLetter]
     {
         var found: [DeadLetter] = []
         for partition in 0..<topic.partitions {
-            let key = keys(topic.name, partition).dead(group)
+            let key = keys(topic.name, partition).setAside(kind, group)
             for try await entry in entries(of: key, in: id...id) {
                 found.append(DeadLetter(entry, partition: partition))
             }
@@ -43,48 +63,53 @@ extension Broker {
     /// Has a group see dead letters again, with all attempts anew; returns how many. Each one leaves the dead letters and
     /// joins the redelivery stream in one atomic step, and carries along how often that was done (`freshetretries`).
     ///
-    /// - Parameter onProgress: called with the count after each batch; false ends it there.
+    /// - Parameters:
+    ///   - kind: the dead letters, or what was invalid, for a program that can read it by now.
+    ///   - onProgress: called with the count after each batch; false ends it there.
     public func retryDeadLetters(
-        _ selection: DeadLetterSelection, of group: GroupName, topic: Topic,
+        _ selection: DeadLetterSelection, of group: GroupName, topic: Topic, _ kind: SetAside = .dead,
         onProgress: (Int) -> Bool = { _ in true }
     ) async throws(FreshetError) -> Int {
-        try await take(selection, of: group, topic, DeadLetterScripts.retry, onProgress)
+        try await take(selection, of: group, topic, kind, DeadLetterScripts.retry, onProgress)
     }
 
     /// Deletes dead letters for good; returns how many.
     ///
-    /// - Parameter onProgress: called with the count after each batch; false ends it there.
+    /// - Parameters:
+    ///   - kind: the dead letters, or what was invalid.
+    ///   - onProgress: called with the count after each batch; false ends it there.
     public func discardDeadLetters(
-        _ selection: DeadLetterSelection, of group: GroupName, topic: Topic,
+        _ selection: DeadLetterSelection, of group: GroupName, topic: Topic, _ kind: SetAside = .dead,
         onProgress: (Int) -> Bool = { _ in true }
     ) async throws(FreshetError) -> Int {
-        try await take(selection, of: group, topic, DeadLetterScripts.discard, onProgress)
+        try await take(selection, of: group, topic, kind, DeadLetterScripts.discard, onProgress)
     }
 
     /// A batch is so many: the server serves nobody else meanwhile.
     private static let deadLetterBatch = 100
 
     private func take(
-        _ selection: DeadLetterSelection, of group: GroupName, _ topic: Topic, _ script: RedisScript,
-        _ onProgress: (Int) -> Bool
+        _ selection: DeadLetterSelection, of group: GroupName, _ topic: Topic, _ kind: SetAside,
+        _ script: RedisScript, _ onProgress: (Int) -> Bool
     ) async throws(FreshetError) -> Int {
         var total = 0
         for partition in 0..<topic.partitions {
             let keys = keys(topic.name, partition)
+            let letters = keys.setAside(kind, group)
             func run(_ ranges: [String]) async throws(FreshetError) -> Int {
-                let arguments: [any RedisArgument] = [Self.deadLetterBatch] + ranges
+                let arguments: [any RedisArgument] = [Self.deadLetterBatch, kind.rawValue] + ranges
                 do {
                     let reply = try await script.run(
-                        on: client, keys: [keys.dead(group), keys.redelivery(group)], arguments: arguments)
+                        on: client, keys: [letters, keys.redelivery(group)], arguments: arguments)
                     return reply.integer ?? 0
                 } catch { throw FreshetError(error) }
             }
             if case .matching(let filter) = selection {
-                guard let last = try await send(.xrevrange(keys.dead(group), count: 1)).first?.id else {
+                guard let last = try await send(.xrevrange(letters, count: 1)).first?.id else {
                     continue
                 }
                 var batch: [String] = []
-                for try await entry in entries(of: keys.dead(group), in: .zero...last)
+                for try await entry in entries(of: letters, in: .zero...last)
                 where filter.includes(DeadLetter(entry, partition: partition)) {
                     batch += [entry.id.description, entry.id.description]
                     guard batch.count == 2 * Self.deadLetterBatch else { continue }
@@ -96,7 +121,7 @@ extension Broker {
                 guard onProgress(total) else { return total }
                 continue
             }
-            var batches = try await ranges(selection, partition, keys.dead(group))
+            var batches = try await ranges(selection, partition, letters)
             while let ranges = batches.popLast() {
                 let count = try await run(ranges)
                 total += count
@@ -124,21 +149,30 @@ extension Broker {
     }
 }
 
-/// KEYS dead redelivery; ARGV most [first last]... Each returns how many entries of these ranges it took. One entry is
+/// KEYS letters redelivery; ARGV most kind [first last]... Each returns how many entries of these ranges it took. One entry is
 /// read at a time, so that a hundred large ones are never in Lua's memory together.
+///
+/// What was invalid has every field as it was, also names of delivery's own that a publisher forged: the last one of a name is
+/// delivery's.
 private enum DeadLetterScripts {
     static let retry = RedisScript(
         loop(
             """
-            local fields, kept, retries = entry[2], {}, 0
+            local fields, kept, retries, original = entry[2], {}, 0, nil
             for i = 1, #fields, 2 do
               local name = fields[i]
               if name == 'freshetretries' then
                 retries = tonumber(fields[i + 1]) or 0
-              elseif name ~= 'freshetattempt' and name ~= 'freshetreason' and name ~= 'freshetfailedat' then
+              elseif name == 'freshetoriginalid' then
+                original = fields[i + 1]
+              elseif string.sub(name, 1, 7) ~= 'freshet' or name == 'freshetreplay' and ARGV[2] == 'dead' then
                 kept[#kept + 1] = name
                 kept[#kept + 1] = fields[i + 1]
               end
+            end
+            if original then
+              kept[#kept + 1] = 'freshetoriginalid'
+              kept[#kept + 1] = original
             end
             kept[#kept + 1] = 'freshetretries'
             kept[#kept + 1] = retries + 1
@@ -150,7 +184,7 @@ private enum DeadLetterScripts {
     private static func loop(_ body: String) -> String {
         """
         local taken, most = 0, tonumber(ARGV[1])
-        for range = 2, #ARGV, 2 do
+        for range = 3, #ARGV, 2 do
           while taken < most do
             local entry = redis.call('XRANGE', KEYS[1], ARGV[range], ARGV[range + 1], 'COUNT', 1)[1]
             if not entry then break end

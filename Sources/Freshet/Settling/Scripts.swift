@@ -64,9 +64,11 @@ enum Scripts {
         local function fields(entry, ending)
           local own, out, original = {}, {}, false
           for k = ending.first, ending.last, 2 do own[ARGV[k]] = true end
+          -- On the log delivery's own names are a publisher's: they are kept only where every byte is.
+          local isForged = function(name) return stream ~= KEYS[5] and string.sub(name, 1, 7) == 'freshet' end
           for k = 1, #entry, 2 do
-            if not own[entry[k]] then
-              if entry[k] == 'freshetoriginalid' then original = true end
+            if not own[entry[k]] and not (ending.kind ~= 'i' and isForged(entry[k])) then
+              if entry[k] == 'freshetoriginalid' and not isForged(entry[k]) then original = true end
               out[#out + 1] = entry[k]
               out[#out + 1] = entry[k + 1]
             end

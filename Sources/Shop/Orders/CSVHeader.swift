@@ -10,9 +10,11 @@ enum Column: String, CaseIterable {
     case amount
     case currency
     case paymentToken = "payment_token"
+    /// May be left out.
+    case channel
 
     /// The columns that belong to the order, and not to one of its lines.
-    static let ofOrder: [Column] = [.customerID, .name, .email, .placedAt, .currency, .paymentToken]
+    static let ofOrder: [Column] = [.customerID, .name, .email, .placedAt, .currency, .paymentToken, .channel]
 }
 
 /// Where each column stands.
@@ -34,7 +36,7 @@ struct CSVHeader {
                 throw fail("the header has the column '\(name)' twice")
             }
         }
-        for column in Column.allCases where positions[column] == nil {
+        for column in Column.allCases where positions[column] == nil && column != .channel {
             throw fail("the header has no column '\(column.rawValue)'")
         }
         self.positions = positions

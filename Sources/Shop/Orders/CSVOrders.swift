@@ -81,7 +81,7 @@ private struct OpenOrder {
     var isBad: Bool
     private var first: CSVRow?
     private var customer = OrderPlaced.Customer(id: "", name: "", email: "")
-    private var (currency, placedAt, paymentToken) = ("", "", "")
+    private var (currency, placedAt, paymentToken, channel) = ("", "", "", "")
     private var lines: [OrderPlaced.Line] = []
     private var total: Int64 = 0
 
@@ -96,7 +96,7 @@ private struct OpenOrder {
             ? nil
             : OrderPlaced(
                 orderId: id, customer: customer, lines: lines, currency: currency, total: total,
-                paymentToken: paymentToken, placedAt: placedAt)
+                paymentToken: paymentToken, placedAt: placedAt, channel: channel)
     }
 
     /// Adds a row; the reason when it is a bad one.
@@ -112,6 +112,7 @@ private struct OpenOrder {
             customer = .init(id: value(.customerID), name: value(.name), email: value(.email))
             (currency, placedAt) = (value(.currency), value(.placedAt))
             paymentToken = value(.paymentToken)
+            channel = value(.channel).isEmpty ? "web" : value(.channel)
         }
         for column in [Column.customerID, .paymentToken, .sku] where value(column).isEmpty {
             return "\(column.rawValue) is empty"

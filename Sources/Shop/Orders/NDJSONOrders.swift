@@ -1,7 +1,8 @@
 internal import Freshet
 internal import ShopEvents
 
-/// The orders of an NDJSON file: on each line the data of one `order.placed`. Blank lines are passed over.
+/// The orders of an NDJSON file: on each line the data of one `order.placed`, of version 2 when it names a channel and else of
+/// version 1. Blank lines are passed over.
 struct NDJSONOrders: OrderReading {
     private let file: String
     private var bytes: ByteReader
@@ -38,8 +39,22 @@ struct NDJSONOrders: OrderReading {
 
     /// Read just as a service will read it, so that what passes here passes there.
     private static func order(in text: [UInt8], file: String) throws(FreshetError) -> OrderPlaced {
-        try Event(id: file, source: file, type: OrderPlaced.eventType, data: EventData(text))
-            .decode(OrderPlaced.self)
+        var event = Event(id: file, source: file, type: OrderPlaced.eventType, data: EventData(text))
+        // What cannot be read at all is told by the reading below.
+        if let names = try? event.decode(Names.self), names.haveChannel {
+            event.schemaVersion = OrderPlaced.schemaVersion
+        }
+        return try event.payload(OrderPlaced.self)
+    }
+
+    /// Which members there are.
+    private struct Names: Decodable {
+        enum CodingKeys: CodingKey { case channel }
+        let haveChannel: Bool
+
+        init(from decoder: any Decoder) throws {
+            haveChannel = try decoder.container(keyedBy: CodingKeys.self).contains(.channel)
+        }
     }
 }
 

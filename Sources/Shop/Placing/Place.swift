@@ -12,8 +12,8 @@ struct Place: AsyncParsableCommand {
         abstract: "Places the orders of a file: publishes order.placed for each.",
         discussion: """
             CSV with the header order_id,customer_id,name,email,placed_at,sku,quantity,amount,currency,payment_token: a \
-            row for each line of an order, the rows of one order together, amounts as decimals. Or NDJSON, one order \
-            a line. Placing a file twice changes no record.
+            row for each line of an order, the rows of one order together, amounts as decimals; a further column "channel" is \
+            optional (web). Or NDJSON, the data of one order.placed a line, in version 1 or 2. Placing a file twice changes no record.
 
             Exit codes: 65 bad rows, nothing was placed; 2 bad rows were skipped; 69 Redis unreachable.
             """)

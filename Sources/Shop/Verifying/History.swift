@@ -34,12 +34,12 @@ struct History: Sendable {
                 history.places[topic.name, default: [:]][entry.id] = key
                 let isNew =
                     history.events[topic.name, default: [:]].updateValue(event.type, forKey: key) == nil
-                if isNew, let order = try? event.decode(OrderConfirmed.self),
-                    event.type == OrderConfirmed.eventType
+                if isNew, event.type == OrderConfirmed.eventType,
+                    let order = try? event.payload(OrderConfirmed.self)
                 {
                     history.confirmed.append((order.orderId, order.customerId, order.total, key))
                 }
-                guard event.type == OrderPlaced.eventType, let order = try? event.decode(OrderPlaced.self)
+                guard event.type == OrderPlaced.eventType, let order = try? event.payload(OrderPlaced.self)
                 else {
                     continue
                 }
