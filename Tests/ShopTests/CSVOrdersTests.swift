@@ -10,8 +10,9 @@ import Testing
         let expected = OrderPlaced(
             orderId: "o-1", customer: .init(id: "c-1", name: "Ann", email: "ann@example.com"),
             lines: [.init(sku: "cd", quantity: 2, amount: 2933)], currency: "USD", total: 2933,
-            paymentToken: "tok_visa", placedAt: "1997-01-01T00:00:00Z")
+            paymentToken: "tok_visa", placedAt: "1997-01-01T00:00:00Z", channel: "web")
         #expect(try onlyOrder("\(header)\n\(row)\n") == expected)
+        #expect(try onlyOrder("\(header),channel\n\(row),phone\n")?.channel == "phone")
     }
 
     @Test func `rows that stand together are one order, and its total is their sum`() throws {

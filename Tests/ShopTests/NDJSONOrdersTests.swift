@@ -13,12 +13,20 @@ import Testing
     private let placed = "order o-2: 2 lines, 3000 USD"
 
     @Test func `a line is an order`() throws {
-        let expected = OrderPlaced(
+        var expected = OrderPlaced(
             orderId: "o-1", customer: .init(id: "c-1", name: "Zoë", email: "z@example.com"),
             lines: [.init(sku: "cd", quantity: 2, amount: 2933), .init(sku: "lp", quantity: 1, amount: 67)],
-            currency: "USD", total: 3000, paymentToken: "tok_visa", placedAt: "1997-01-01T00:00:00Z")
+            currency: "USD", total: 3000, paymentToken: "tok_visa", placedAt: "1997-01-01T00:00:00Z",
+            channel: "unknown")
         #expect(try onlyOrder(line) == expected)
         #expect(try onlyOrder("\u{FEFF}\n \t\r\n" + line + "\r\n\r\n") == expected)
+        expected.channel = "store"
+        expected.customer = .init(id: "c-1", givenName: "Zoë", familyName: "Å", email: "z@example.com")
+        let newer = line.replacing(#""name":"Zoë""#, with: #""givenName":"Zoë","familyName":"Å""#)
+        #expect(
+            try onlyOrder(newer.replacing(#"{"orderId""#, with: #"{"channel":"store","orderId""#)) == expected
+        )
+        #expect(try read(newer) == ["orders:1: data.customer.name is missing"])
     }
 
     @Test(arguments: [

@@ -14,7 +14,9 @@ enum Column: String, CaseIterable {
     case channel
 
     /// The columns that belong to the order, and not to one of its lines.
-    static let ofOrder: [Column] = [.customerID, .name, .email, .placedAt, .currency, .paymentToken, .channel]
+    static let ofOrder: [Column] = [
+        .customerID, .name, .email, .placedAt, .currency, .paymentToken, .channel,
+    ]
 }
 
 /// Where each column stands.
