@@ -49,17 +49,19 @@ enum Orders {
     /// - Parameter deadline: how long the payment has until the order is cancelled.
     static func place(_ order: OrderPlaced, deadline: Duration, _ effects: Effects) throws {
         try effects.lock("order \(order.orderId)")
-        let isNew =
-            try effects.execute(
-                """
-                INSERT INTO orders (order_id, customer_id, status, currency, total_minor, placed_at, updated_at,
-                  channel)
-                VALUES ($1, $2, 'placed', $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING
-                """,
-                .text(order.orderId), .text(order.customer.id), .text(order.currency), .integer(order.total),
-                .text(order.placedAt), .text(Timestamp.now().description), .text(order.channel)) == 1
+        let row = try effects.query(
+            """
+            INSERT INTO orders (order_id, customer_id, status, currency, total_minor, placed_at, updated_at, channel)
+            VALUES ($1, $2, 'placed', $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING
+            RETURNING
+              (SELECT decision FROM early_decisions WHERE early_decisions.order_id = orders.order_id) AS early,
+              (SELECT reason FROM early_decisions WHERE early_decisions.order_id = orders.order_id) AS reason
+            """,
+            .text(order.orderId), .text(order.customer.id), .text(order.currency), .integer(order.total),
+            .text(order.placedAt), .text(Timestamp.now().description), .text(order.channel)
+        ).first
         // The same order in another event: what counts is the first.
-        guard isNew else { return }
+        guard let row else { return }
         for (number, line) in order.lines.enumerated() {
             try effects.enqueue(
                 "INSERT INTO order_lines (order_id, line, sku, quantity, amount_minor) VALUES ($1, $2, $3, $4, $5)",
@@ -70,11 +72,8 @@ enum Orders {
         try effects.publish(
             OrderOverdue(orderId: order.orderId, deadline: due.description), to: .orders, key: order.orderId,
             deliverAt: due)
-        let early = try effects.query(
-            "SELECT decision, reason FROM early_decisions WHERE order_id = $1", .text(order.orderId)
-        ).first
-        if let early, let decision = early.text("decision").flatMap(Decision.init) {
-            try decideLocked(order.orderId, decision, reason: early.text("reason"), effects)
+        if let early = row.text("early").flatMap(Decision.init) {
+            try decideLocked(order.orderId, early, reason: row.text("reason"), effects)
         }
     }
 

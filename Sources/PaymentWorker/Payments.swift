@@ -35,6 +35,7 @@ struct Payments: Sendable {
                 orderID: order.orderId, token: order.paymentToken, currency: order.currency,
                 amount: order.total,
                 idempotencyKey: Self.chargeKey(order.orderId)))
+        Drill.reached(.afterOutsideCall)
         try await records.handle(delivery) { try Self.record(answer, of: order, $0) }
     }
 
@@ -60,6 +61,7 @@ struct Payments: Sendable {
     func refundRequested(_ request: RefundRequested, _ delivery: Delivery) async throws {
         if delivery.isReplay, try await records.hasHandled(delivery) { return }
         let reference = try await provider.refund(chargedWith: Self.chargeKey(request.orderId))
+        Drill.reached(.afterOutsideCall)
         try await records.handle(delivery) { effects in
             try effects.lock("payment \(request.orderId)")
             let changed = try effects.execute(
@@ -88,16 +90,17 @@ struct Payments: Sendable {
             case .captured(let reference): ("captured", reference, nil)
             case .declined(let reason): ("declined", nil, reason)
             }
-        let isNew =
-            try effects.execute(
-                """
-                INSERT INTO payments (order_id, status, currency, amount_minor, provider_reference, reason, decided_at)
-                VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING
-                """,
-                .text(order.orderId), .text(status), .text(order.currency), .integer(order.total),
-                .text(orNull: reference), .text(orNull: reason), .text(now)) == 1
+        let payment = try effects.query(
+            """
+            INSERT INTO payments (order_id, status, currency, amount_minor, provider_reference, reason, decided_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING
+            RETURNING (SELECT reason FROM cancelled_orders WHERE cancelled_orders.order_id = payments.order_id) AS cancelled
+            """,
+            .text(order.orderId), .text(status), .text(order.currency), .integer(order.total),
+            .text(orNull: reference), .text(orNull: reason), .text(now)
+        ).first
         // The same order in another event: its payment is decided.
-        guard isNew else { return }
+        guard let payment else { return }
         switch answer {
         case .captured(let reference):
             let event = PaymentCaptured(
@@ -105,11 +108,8 @@ struct Payments: Sendable {
                 providerReference: reference,
                 capturedAt: now)
             try effects.publish(event, to: .payments, key: order.orderId)
-            let cancelled = try effects.query(
-                "SELECT reason FROM cancelled_orders WHERE order_id = $1", .text(order.orderId)
-            ).first
-            if let cancelled {
-                let request = RefundRequested(orderId: order.orderId, reason: cancelled.text("reason") ?? "")
+            if let reason = payment.text("cancelled") {
+                let request = RefundRequested(orderId: order.orderId, reason: reason)
                 try effects.publish(request, to: .payments, key: order.orderId)
             }
         case .declined(let reason):

@@ -64,6 +64,54 @@ import Testing
         try result.get()
     }
 
+    @Test(.enabled(if: getuid() == 0, "a file system is mounted"))
+    func `a file that may only be read is waited for`() async throws {
+        let folder = "/tmp/freshet-disk-\(String(UInt64.random(in: 0 ... .max), radix: 36))"
+        let (origin, mounted) = ("\(folder)/origin", "\(folder)/mounted")
+        for path in [origin, mounted] {
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        }
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        func mount(_ options: String) async throws {
+            let (ending, text) = try await Programs.run(
+                "/usr/bin/mount", ["-t", "tmpfs", "-o", options, "none", mounted])
+            try #require(ending == .exited(0), "\(text)")
+        }
+        try await mount("size=8m")
+        let result: Result<Void, any Error>
+        do {
+            // As a process leaves its file that is killed: with its log beside it.
+            let first = try await ServiceRecords(
+                RecordsDatabase.open(url: "sqlite:\(origin)/notes.db"), source: "test",
+                migrations: Scratch.tables,
+                on: nowhere())
+            try await first.handle(try Scratch.delivery("0")) {
+                try $0.execute("INSERT INTO notes VALUES (0, '')")
+            }
+            let files = try FileManager.default.contentsOfDirectory(atPath: origin).map { "\(origin)/\($0)" }
+            try #require(files.count == 3)
+            let (copied, text) = try await Programs.run("/usr/bin/cp", files + [mounted])
+            try #require(copied == .exited(0), "\(text)")
+            try await mount("remount,ro")
+            let database = try RecordsDatabase.open(url: "sqlite:\(mounted)/notes.db")
+            for _ in 0..<2 {
+                let error = await #expect(throws: RecordsError.self) {
+                    try await database.transaction { try $0.execute("INSERT INTO notes VALUES (1, '')") }
+                }
+                #expect(error?.code == .unavailable, "\(String(describing: error))")
+            }
+            #expect(try await count("notes", in: database) == 1)
+            try await mount("remount,rw")
+            try await eventually("the same database takes writes") {
+                (try? await database.transaction { try $0.execute("INSERT INTO notes VALUES (1, '')") }) == 1
+            }
+            #expect(try await count("notes", in: database) == 2)
+            result = .success(())
+        } catch { result = .failure(error) }
+        _ = try await Programs.run("/usr/bin/umount", ["-l", mounted])
+        try result.get()
+    }
+
     @Test func `a PostgreSQL that may only be read is waited for`() async throws {
         try await withPostgres { server in
             let operators = try RecordsDatabase.open(

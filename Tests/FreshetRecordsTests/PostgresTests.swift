@@ -79,6 +79,43 @@ import Testing
         }
     }
 
+    @Test func `who listens is told of what others commit, each schema for itself, until the task ends`()
+        async throws
+    {
+        try await withPostgres { server in
+            let operators = try RecordsDatabase.open(url: server.url)
+            _ = try await operators.transaction { try $0.execute("CREATE SCHEMA other") }
+            let elsewhere = try RecordsDatabase.open(url: server.url + "&options=-csearch_path%3Dother")
+            let notices = Record<Int>()
+            let announcement = try #require(operators.dialect.announcement)
+            func commit(_ database: any Records, rolledBack: Bool = false) async throws {
+                do {
+                    try await database.transaction { transaction in
+                        try transaction.enqueue(announcement.sql, announcement.values)
+                        if rolledBack { throw Refused() }
+                    }
+                } catch is Refused {}
+            }
+            let listener = Task {
+                try await RecordsDatabase.open(url: server.url).listen { notices.add(0) }
+            }
+            try await eventually("it listens") { notices.count == 1 }
+            try await commit(operators, rolledBack: true)
+            try await commit(elsewhere)
+            try await commit(operators)
+            try await eventually("it is told") { notices.count > 1 }
+            #expect(notices.count == 2)
+            listener.cancel()
+            try await listener.value
+
+            let cut = Task { try await RecordsDatabase.open(url: server.url).listen { notices.add(0) } }
+            try await eventually("it listens") { notices.count == 3 }
+            await server.kill()
+            let error = await #expect(throws: RecordsError.self) { try await cut.value }
+            #expect(error?.code == .unavailable)
+        }
+    }
+
     @Test func `a server that crashes fails what is under way and nothing later`() async throws {
         try await withPostgres { server in
             let database = try RecordsDatabase.open(url: server.url)

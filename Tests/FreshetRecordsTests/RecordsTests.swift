@@ -92,6 +92,37 @@ func nowhere() -> Broker { Broker(RedisClient(RedisConfiguration(address: .unix(
         }
     }
 
+    @Test(arguments: Store.allCases) func `an event that is delivered many times at once is handled once`(
+        store: Store
+    ) async throws {
+        try await Scratch.with(store) { scratch in
+            let processes = try await withThrowingTaskGroup(of: ServiceRecords.self) { tasks in
+                for _ in 0..<2 {
+                    tasks.addTask {
+                        try await ServiceRecords(
+                            scratch.open(), source: "test", migrations: Scratch.tables, on: nowhere())
+                    }
+                }
+                return try await tasks.reduce(into: []) { $0.append($1) }
+            }
+            let applied = Record<String>()
+            try await withThrowingTaskGroup(of: Void.self) { tasks in
+                for number in 0..<200 {
+                    let (id, records) = ("\(number % 10)", processes[number % 2])
+                    tasks.addTask {
+                        let handled = try await records.handle(try Scratch.delivery(id)) {
+                            try $0.enqueue("INSERT INTO notes VALUES ($1, '')", .integer(number % 10))
+                        }
+                        if handled == .applied { applied.add(id) }
+                    }
+                }
+                try await tasks.waitForAll()
+            }
+            #expect(applied.count == 10)
+            #expect(try await count("notes", in: processes[0].database) == 10)
+        }
+    }
+
     @Test(arguments: Store.allCases) func `transactions that share a commit fail alone`(store: Store)
         async throws
     {

@@ -135,6 +135,7 @@ extension Consumer {
     private func run(_ entry: HeldEntry) async {
         guard let handler = entry.handler else { return }
         var failedAttempts = entry.content.failedAttempts
+        Drill.reached(.beforeHandler)
         while true {
             do {
                 switch handler.call {
@@ -206,6 +207,7 @@ extension Consumer {
     // MARK: - Endings
 
     private func succeeded(_ entry: HeldEntry) {
+        Drill.reached(.beforeAcknowledge)
         if breaker.succeeded() { breakerClosed() }
         end(entry, .acknowledged)
     }

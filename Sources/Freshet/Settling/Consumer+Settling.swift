@@ -66,6 +66,7 @@ extension Consumer {
             }
             if !plain.isEmpty { await acknowledge(plain, of: stream) }
             if !others.isEmpty { await perform(others, of: stream) }
+            Drill.reached(.afterAcknowledge)
         }
         states[share.index].settling -= batch.count
         share.alarm.ring()

@@ -11,14 +11,50 @@ public protocol Records: Sendable {
     /// Bodies given at the same time may share one commit; each still sees the effects of the ones before it and fails
     /// alone. The body runs on the database's own thread and may run again when a shared commit fails, so its only
     /// effects are those on the database.
+    ///
+    /// - Parameters:
+    ///   - first: a statement that the transaction begins with; those of bodies that share a commit go to the database together.
+    ///   - body: is given how many rows `first` changed; 0 when there is none.
     func transaction<Value: Sendable>(
-        _ body: @escaping @Sendable (any RecordsTransaction) throws -> Value
+        after first: RecordsStatement?,
+        _ body: @escaping @Sendable (any RecordsTransaction, Int) throws -> Value
     ) async throws -> Value
 
     /// Runs the body outside a write transaction, for reading what is committed.
     func read<Value: Sendable>(
         _ body: @escaping @Sendable (any RecordsTransaction) throws -> Value
     ) async throws -> Value
+
+    /// Calls back when listening has begun, and whenever a transaction has committed that ran the dialect's `announcement`, in
+    /// whichever process. Returns at once where the database cannot say so; otherwise it ends with the task, or throws when the
+    /// database goes away.
+    func listen(_ onNotice: @escaping @Sendable () -> Void) async throws
+}
+
+extension Records {
+    /// The database cannot say so.
+    public func listen(_ onNotice: @escaping @Sendable () -> Void) async throws {}
+
+    /// Runs the body in one write transaction: all of it or nothing.
+    public func transaction<Value: Sendable>(
+        _ body: @escaping @Sendable (any RecordsTransaction) throws -> Value
+    ) async throws -> Value {
+        try await transaction(after: nil) { transaction, _ in try body(transaction) }
+    }
+}
+
+/// A statement with its values.
+public struct RecordsStatement: Sendable {
+    /// The text, with `$1`, `$2`, ... for the values.
+    public let sql: String
+    /// The values.
+    public let values: [RecordsValue]
+
+    /// A statement.
+    public init(_ sql: String, _ values: RecordsValue...) {
+        self.sql = sql
+        self.values = values
+    }
 }
 
 /// The few words that databases do not share.
@@ -29,6 +65,8 @@ public struct SQLDialect: Sendable {
     public let bytesColumn: String
     /// What ends a SELECT whose rows are not to change before the transaction has ended.
     public let sharedLock: String
+    /// What tells those who `listen` that its transaction has committed; nil where the database has no such thing.
+    public var announcement: RecordsStatement?
 }
 
 /// Statements within a transaction. Not to be kept or used after its body has returned. After a statement has failed the

@@ -19,10 +19,11 @@ final class WorkLine: Sendable {
     /// When the task is cancelled it returns at once with a `CancellationError`: nobody knows then whether the body's effects
     /// are committed.
     func run<Value: Sendable>(
-        _ body: @escaping @Sendable (any RecordsTransaction) throws -> Value,
+        after first: RecordsStatement?,
+        _ body: @escaping @Sendable (any RecordsTransaction, Int) throws -> Value,
         start: (Int) -> Void
     ) async throws -> Value {
-        let work = BodyWork(body)
+        let work = BodyWork(after: first, body)
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 guard work.attach(continuation) else { return }
@@ -51,8 +52,14 @@ final class WorkLine: Sendable {
 /// One body in line. `@unchecked Sendable` because it goes from its caller to one serving thread through the line's lock, and
 /// only that thread runs it and touches its failure from then on.
 class Work: @unchecked Sendable {
+    /// The statement that its transaction begins with.
+    let first: RecordsStatement?
+    /// How many rows that changed.
+    var changes = 0
     /// Its own failure in a shared transaction that goes on without it.
     var failure: (any Error)?
+
+    init(after first: RecordsStatement?) { self.first = first }
 
     /// Runs the body, maybe again.
     func run(_ transaction: any RecordsTransaction) throws {}
@@ -69,13 +76,21 @@ private final class BodyWork<Value: Sendable>: Work, @unchecked Sendable {
         case waiting(CheckedContinuation<Value, any Error>)
         case gone
     }
-    private let body: @Sendable (any RecordsTransaction) throws -> Value
+    private let body: @Sendable (any RecordsTransaction, Int) throws -> Value
     private var value: Value?
     private let caller = Guarded<Caller>(.coming)
 
-    init(_ body: @escaping @Sendable (any RecordsTransaction) throws -> Value) { self.body = body }
+    init(
+        after first: RecordsStatement?,
+        _ body: @escaping @Sendable (any RecordsTransaction, Int) throws -> Value
+    ) {
+        self.body = body
+        super.init(after: first)
+    }
 
-    override func run(_ transaction: any RecordsTransaction) throws { value = try body(transaction) }
+    override func run(_ transaction: any RecordsTransaction) throws {
+        value = try body(transaction, changes)
+    }
 
     override var isOver: Bool {
         caller.withLock { if case .gone = $0 { true } else { false } }

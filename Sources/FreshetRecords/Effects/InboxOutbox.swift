@@ -46,20 +46,33 @@ enum InboxOutbox {
                     "CREATE INDEX inbox_handled ON inbox (handled_at)",
                     "CREATE TABLE outbox_logs (log TEXT PRIMARY KEY, history TEXT NOT NULL)",
                 ]),
+            Migration(
+                4, "under which owner of its partition an event was handled",
+                ["ALTER TABLE inbox ADD COLUMN log TEXT", "ALTER TABLE inbox ADD COLUMN epoch BIGINT"]),
         ]
     }
 
-    /// False when the group has the event already.
-    static func enter(_ delivery: Delivery, in transaction: any RecordsTransaction) throws -> Bool {
+    /// Changes no row when the group has the event already. With an owner of the partition its epoch is noted, so that anyone can
+    /// see that the owners' commits follow each other.
+    static func entering(_ delivery: Delivery) -> RecordsStatement {
         let event = delivery.event
-        return try transaction.execute(
+        guard let claim = delivery.claim else {
+            return RecordsStatement(
+                """
+                INSERT INTO inbox (consumer_group, source, event_id, handled_at) VALUES ($1, $2, $3, $4)
+                ON CONFLICT DO NOTHING
+                """,
+                .text(delivery.group.rawValue), .text(event.source), .text(event.id),
+                .text(Timestamp.now().description))
+        }
+        return RecordsStatement(
             """
-            INSERT INTO inbox (consumer_group, source, event_id, handled_at) VALUES ($1, $2, $3, $4)
+            INSERT INTO inbox (consumer_group, source, event_id, handled_at, log, epoch) VALUES ($1, $2, $3, $4, $5, $6)
             ON CONFLICT DO NOTHING
             """,
             .text(delivery.group.rawValue), .text(event.source), .text(event.id),
-            .text(Timestamp.now().description))
-            == 1
+            .text(Timestamp.now().description), .text("\(delivery.topic):\(delivery.partition)"),
+            .integer(claim.epoch))
     }
 
     static func contains(_ delivery: Delivery, in transaction: any RecordsTransaction) throws -> Bool {
@@ -127,16 +140,19 @@ enum InboxOutbox {
         }
     }
 
-    /// Takes or keeps the relay's lease; false while another process holds it.
+    /// Takes or keeps the relay's lease. Returns 0, or for how many milliseconds more another process holds it.
     static func holdLease(
         _ owner: String, now: Timestamp, for milliseconds: Int64, in transaction: any RecordsTransaction
-    ) throws -> Bool {
-        try transaction.execute(
+    ) throws -> Int64 {
+        let changes = try transaction.execute(
             // A lease that ends much later than any can was taken before the clock was set back. (Not any later: another's
             // may be newer than this clock's reading.)
             "UPDATE outbox_relay SET owner = $1, held_until = $2 WHERE id = 1 "
                 + "AND (owner = $1 OR held_until < $3 OR held_until > $4)",
             .text(owner), .integer(now.milliseconds + milliseconds), .integer(now.milliseconds),
-            .integer(now.milliseconds + milliseconds + 60_000)) == 1
+            .integer(now.milliseconds + milliseconds + 60_000))
+        if changes == 1 { return 0 }
+        let row = try transaction.query("SELECT held_until FROM outbox_relay WHERE id = 1").first
+        return max(1, (row?.integer("held_until") ?? 0) - now.milliseconds)
     }
 }

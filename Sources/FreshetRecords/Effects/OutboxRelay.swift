@@ -24,6 +24,7 @@ public struct OutboxRelay: Service {
     private let owner = EventID.make()
     private let alarm: LoopAlarm
     private let publishers = Publishers()
+    private let turn = RelayTurn()
 
     init(_ database: any Records, on broker: Broker, retention: RecordsRetention, logger: Logger) {
         self.database = database
@@ -36,12 +37,42 @@ public struct OutboxRelay: Service {
     /// There is something to publish.
     func wake() { alarm.ring() }
 
+    /// What a transaction says that writes to the outbox, for the process that relays; nil when that is this one, or the
+    /// database cannot.
+    var announcement: RecordsStatement? {
+        guard let announcement = database.dialect.announcement else { return nil }
+        return turn.isOurs ? nil : announcement
+    }
+
     /// Relays until graceful shutdown or cancellation. What is left then waits in the database.
     public func run() async throws {
         await withTaskExecutorPreference(broker.client.loop) {
-            await cancelWhenGracefulShutdown { await relay() }
+            await cancelWhenGracefulShutdown {
+                await withDiscardingTaskGroup { tasks in
+                    tasks.addTask { await listen() }
+                    await relay()
+                    tasks.cancelAll()
+                }
+            }
             // What the last handlers committed leaves now rather than at the next start.
             await drain()
+        }
+    }
+
+    /// Has the database say when other processes write to the outbox.
+    private func listen() async {
+        while !Task.isCancelled {
+            do {
+                try await database.listen {
+                    turn.isListening = true
+                    alarm.ring()
+                }
+                return
+            } catch {
+                logger.debug("the database does not say what others write", metadata: ["reason": "\(error)"])
+            }
+            turn.isListening = false
+            try? await Task.sleep(for: .seconds(1))
         }
     }
 
@@ -59,8 +90,9 @@ public struct OutboxRelay: Service {
                     try await prune()
                     nextPruning = .now + .seconds(60)
                 }
-                // Other processes' commits ring no alarm here, hence the short wait.
-                await alarm.wait(for: .milliseconds(50))
+                await waitForTurn()
+                // Without a word from the database other processes' commits ring no alarm here. A word can be lost.
+                await alarm.wait(for: turn.isListening ? .seconds(1) : .milliseconds(50))
             } catch {
                 if Task.isCancelled { return }
                 if !isFailing {
@@ -74,6 +106,14 @@ public struct OutboxRelay: Service {
         }
     }
 
+    /// Does not ask, while another process relays: that one is told, or looks.
+    private func waitForTurn() async {
+        while !Task.isCancelled {
+            guard let left = turn.refusal else { return }
+            await alarm.wait(for: left)
+        }
+    }
+
     private func drain() async {
         while (try? await relayOnce()) == true {}
     }
@@ -84,14 +124,22 @@ public struct OutboxRelay: Service {
         guard try await !database.read({ try InboxOutbox.waiting(limit: 1, in: $0).isEmpty }) else {
             return false
         }
-        let rows = try await database.transaction { transaction -> [InboxOutbox.Waiting] in
-            let held = try InboxOutbox.holdLease(
+        let asked = ContinuousClock.now
+        let (refusal, rows) = try await database.transaction {
+            transaction -> (Int64, [InboxOutbox.Waiting]) in
+            let refusal = try InboxOutbox.holdLease(
                 owner, now: .now(), for: Self.lease.components.seconds * 1000, in: transaction)
-            return held ? try InboxOutbox.waiting(limit: batch, in: transaction) : []
+            return (refusal, refusal == 0 ? try InboxOutbox.waiting(limit: batch, in: transaction) : [])
+        }
+        if refusal == 0 {
+            turn.taken(until: asked + Self.lease)
+        } else {
+            turn.refused(until: asked + min(.milliseconds(refusal), Self.lease))
         }
         guard !rows.isEmpty else { return false }
         // What a server has lost comes before what follows it.
         if try await restore(Set(rows.map(\.log))) { return true }
+        Drill.reached(.beforePublish)
         // A partition's rows are published all or none: one that failed between two that did not would come after them.
         var failure: FreshetError?
         for topic in Set(rows.map(\.topic)) {
@@ -110,11 +158,13 @@ public struct OutboxRelay: Service {
                 case .failure(let error): failure = failure ?? error
                 }
             }
+            Drill.reached(.afterPublish)
             if !published.isEmpty {
                 let marked = published
                 try await database.transaction { try InboxOutbox.mark(marked, in: $0) }
             }
         }
+        Drill.reached(.afterMark)
         if let failure { throw failure }
         return true
     }

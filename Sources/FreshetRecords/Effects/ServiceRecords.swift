@@ -14,6 +14,7 @@ public struct ServiceRecords: Sendable {
     public let relay: OutboxRelay
     private let source: String
     private let outage: Outage
+    private let logger: Logger
 
     /// Opens the records of a service: makes or completes its tables, and those of the inbox and outbox.
     ///
@@ -30,6 +31,7 @@ public struct ServiceRecords: Sendable {
     ) async throws {
         self.database = database
         self.source = source
+        self.logger = logger
         outage = Outage(logger)
         try await Self.migrate(database, source: source, migrations: migrations)
         relay = OutboxRelay(database, on: broker, retention: retention, logger: logger)
@@ -57,18 +59,22 @@ public struct ServiceRecords: Sendable {
     public func handle(
         _ delivery: Delivery, _ body: @escaping @Sendable (Effects) throws -> Void
     ) async throws -> Handled {
-        let source = source
+        let (source, announcement) = (source, relay.announcement)
         // Also when nobody knows whether it was committed: the inbox does.
         let (handled, publishes) = try await outage.sitOut {
-            try await database.transaction { transaction in
+            try await database.transaction(after: InboxOutbox.entering(delivery)) { transaction, entered in
                 try check(delivery, in: transaction)
-                guard try InboxOutbox.enter(delivery, in: transaction) else {
-                    return (Handled.duplicate, false)
-                }
-                let effects = Effects(transaction: transaction, delivery: delivery, source: source)
+                guard entered == 1 else { return (Handled.duplicate, false) }
+                let effects = Effects(
+                    transaction: transaction, delivery: delivery, source: source, announcement: announcement)
                 try body(effects)
+                Drill.reached(.beforeCommit)
                 return (.applied, effects.hasPublished)
             }
+        }
+        Drill.reached(.afterCommit)
+        if handled == .duplicate {
+            logger.debug("handled before", metadata: ["event": "\(delivery.event.id)"])
         }
         if publishes { relay.wake() }
         return handled
@@ -87,11 +93,17 @@ public final class Effects: RecordsTransaction {
     private let transaction: any RecordsTransaction
     private let source: String
     private(set) var hasPublished = false
+    /// What is said with the first event that is published.
+    private let announcement: RecordsStatement?
 
-    init(transaction: any RecordsTransaction, delivery: Delivery, source: String) {
+    init(
+        transaction: any RecordsTransaction, delivery: Delivery, source: String,
+        announcement: RecordsStatement? = nil
+    ) {
         self.transaction = transaction
         self.delivery = delivery
         self.source = source
+        self.announcement = announcement
     }
 
     /// Runs a statement; returns how many rows it changed.
@@ -123,6 +135,9 @@ public final class Effects: RecordsTransaction {
     ) throws {
         let event = try Event(payload, source: source, key: key, causedBy: delivery.event)
         try InboxOutbox.add(event, to: topic, deliverAt: time, in: transaction)
+        if !hasPublished, let announcement {
+            try transaction.enqueue(announcement.sql, announcement.values)
+        }
         hasPublished = true
     }
 }

@@ -68,15 +68,27 @@ internal import Glibc
     /// Each wait ends the pipeline: a server that only flushes does not count the time in which a transaction is idle.
     @discardableResult
     func results() throws(PostgresFailure) -> PostgresResult? {
-        guard !pending.isEmpty else { return nil }
-        guard unsafe PQpipelineSync(connection) == 1 else { throw lost() }
         var last: PostgresResult?
+        try collect { last = $0 }
+        return last
+    }
+
+    /// As `results`; how many rows each statement changed, in the order in which they were sent.
+    func changes() throws(PostgresFailure) -> [Int] {
+        var changes: [Int] = []
+        try collect { changes.append($0.changes) }
+        return changes
+    }
+
+    private func collect(_ body: (PostgresResult) -> Void) throws(PostgresFailure) {
+        guard !pending.isEmpty else { return }
+        guard unsafe PQpipelineSync(connection) == 1 else { throw lost() }
         var failure: PostgresFailure?
         for preparation in pending {
             // One or more results of a statement, and a nothing at its end.
             while let result = try nextResult() {
                 switch result.status {
-                case PGRES_COMMAND_OK, PGRES_TUPLES_OK: last = result
+                case PGRES_COMMAND_OK, PGRES_TUPLES_OK: if preparation == nil { body(result) }
                 case PGRES_PIPELINE_ABORTED: if let preparation { names[preparation] = nil }
                 default:
                     failure = failure ?? result.failure
@@ -89,7 +101,24 @@ internal import Glibc
         pending = []
         while let result = try nextResult(), result.status != PGRES_PIPELINE_SYNC {}
         if let failure { throw failure }
-        return last
+    }
+
+    /// The connection's own descriptor.
+    var socket: Int32 { unsafe PQsocket(connection) }
+
+    /// Waits until the server says that a channel was notified.
+    func waitForNotice() throws(PostgresFailure) {
+        var isNotified = false
+        while !isNotified {
+            var socket = pollfd(fd: self.socket, events: Int16(POLLIN), revents: 0)
+            let ready = unsafe poll(&socket, 1, -1)
+            if ready < 0, errno != EINTR { throw lost() }
+            guard unsafe PQconsumeInput(connection) == 1 else { throw lost() }
+            while let notice = unsafe PQnotifies(connection) {
+                unsafe PQfreemem(notice)
+                isNotified = true
+            }
+        }
     }
 
     private func nextResult() throws(PostgresFailure) -> PostgresResult? {
@@ -98,7 +127,7 @@ internal import Glibc
             guard unsent >= 0 else { throw lost() }
             if unsafe PQisBusy(connection) == 0 { break }
             var socket = pollfd(
-                fd: unsafe PQsocket(connection), events: Int16(POLLIN | (unsent == 1 ? POLLOUT : 0)),
+                fd: self.socket, events: Int16(POLLIN | (unsent == 1 ? POLLOUT : 0)),
                 revents: 0)
             let ready = unsafe poll(&socket, 1, -1)
             if ready < 0, errno != EINTR { throw lost() }

@@ -1,6 +1,9 @@
+internal import Dispatch
 internal import FoundationEssentials
 internal import GRDB
 internal import Glibc
+internal import Hiredis
+internal import Synchronization
 
 /// Records in an SQLite file, through GRDB. Several processes of one machine may share the file.
 ///
@@ -12,7 +15,11 @@ public final class SQLiteRecords: Records {
     public let dialect = SQLDialect(
         identityColumn: "INTEGER PRIMARY KEY AUTOINCREMENT", bytesColumn: "BLOB", sharedLock: "")
 
-    private let queue: DatabaseQueue
+    /// Nil while it is opened anew.
+    private let queue: Guarded<DatabaseQueue?>
+    private let opener = DispatchQueue(label: "freshet.sqlite.opener")
+    private let path: String
+    private let configuration: Configuration
     private let line = WorkLine(servers: 1)
     /// How many transactions share a commit at most: enough to make its cost small, few enough to keep it short.
     private static let mostPerCommit = 256
@@ -34,8 +41,10 @@ public final class SQLiteRecords: Records {
             try database.execute(sql: "PRAGMA journal_mode = WAL")
             try database.execute(sql: "PRAGMA synchronous = \(synchronous)")
         }
+        self.path = path
+        self.configuration = configuration
         do {
-            queue = try DatabaseQueue(path: path, configuration: configuration)
+            queue = Guarded(try DatabaseQueue(path: path, configuration: configuration))
         } catch {
             throw RecordsError(.cannotOpen, "cannot open the database '\(path)': \(Self.reason(error))")
         }
@@ -43,17 +52,19 @@ public final class SQLiteRecords: Records {
 
     /// Runs the body in one write transaction; see `Records`.
     public func transaction<Value: Sendable>(
-        _ body: @escaping @Sendable (any RecordsTransaction) throws -> Value
+        after first: RecordsStatement?,
+        _ body: @escaping @Sendable (any RecordsTransaction, Int) throws -> Value
     ) async throws -> Value {
-        try await line.run(body) { server in
-            queue.asyncWriteWithoutTransaction { [self] in serve($0, server) }
-        }
+        try await line.run(after: first, body, start: start)
     }
 
     /// Runs the body outside a write transaction.
     public func read<Value: Sendable>(
         _ body: @escaping @Sendable (any RecordsTransaction) throws -> Value
     ) async throws -> Value {
+        guard let queue = queue.withLock({ $0 }) else {
+            throw RecordsError(.unavailable, "the database is being opened again")
+        }
         do {
             return try await queue.writeWithoutTransaction { try body(SQLiteTransaction(database: $0)) }
         } catch {
@@ -63,32 +74,78 @@ public final class SQLiteRecords: Records {
 
     // MARK: - Sharing commits
 
+    private func start(_ server: Int) {
+        if let queue = queue.withLock({ $0 }) {
+            queue.asyncWriteWithoutTransaction { [self] in serve($0, server) }
+        } else {
+            opener.async { [self] in reopen(server) }
+        }
+    }
+
     private func serve(_ database: Database, _ server: Int) {
         while true {
             let batch = line.take(server, most: Self.mostPerCommit)
             if batch.isEmpty { return }
-            if let error = commit(batch, on: database) {
-                if batch.count == 1 {
-                    batch[0].finish(error)
-                } else {
-                    for work in batch { work.finish(commit([work], on: database)) }
-                }
-            } else {
+            guard let error = commit(batch, on: database) else {
                 for work in batch { work.finish(nil) }
+                continue
+            }
+            if Self.isPassing(error) {
+                for work in batch { work.finish(Self.translated(error)) }
+                guard Self.isOfConnection(error) else { continue }
+                let old = queue.withLock { queue in
+                    defer { queue = nil }
+                    return queue
+                }
+                // Not here: this is the connection's own thread. All of the old is to be gone before.
+                return opener.async { [self] in
+                    try? old?.close()
+                    reopen(server)
+                }
+            }
+            for work in batch {
+                work.finish((batch.count == 1 ? error : commit([work], on: database)).map(Self.translated))
             }
         }
     }
 
-    /// Runs these works in one transaction. A work's own failure is kept in the work; what is returned failed for all.
+    /// A connection that was opened while the file might only be read, or that lost it, stays so.
+    private func reopen(_ server: Int) {
+        do {
+            let new = try DatabaseQueue(path: path, configuration: configuration)
+            queue.withLock { $0 = new }
+            start(server)
+        } catch {
+            while case let batch = line.take(server, most: Self.mostPerCommit), !batch.isEmpty {
+                for work in batch {
+                    work.finish(RecordsError(.unavailable, "cannot open the database: \(Self.reason(error))"))
+                }
+            }
+        }
+    }
+
+    /// Runs these works in one transaction: first the fast way; when that fails each within a savepoint, so that one that fails
+    /// does not fail the others. A work's own failure is kept in the work; what is returned failed for all.
     private func commit(_ works: [Work], on database: Database) -> (any Error)? {
+        guard works.count > 1 else { return commit(works, isolated: false, on: database) }
+        let error = commit(works, isolated: false, on: database)
+        if error.map(Self.isPassing) ?? true { return error }
+        return commit(works, isolated: true, on: database)
+    }
+
+    private func commit(_ works: [Work], isolated: Bool, on database: Database) -> (any Error)? {
         do {
             try database.inTransaction(.immediate) {
                 let transaction = SQLiteTransaction(database: database)
                 for work in works where !work.isOver {
                     work.failure = nil  // of a shared commit that failed: this run is what counts
+                    guard isolated else {
+                        try Self.run(work, transaction)
+                        continue
+                    }
                     do {
                         try database.inSavepoint {
-                            try work.run(transaction)
+                            try Self.run(work, transaction)
                             return .commit
                         }
                     } catch {
@@ -101,18 +158,30 @@ public final class SQLiteRecords: Records {
             }
             return nil
         } catch {
-            return Self.translated(error)
+            return error
         }
     }
 
+    private static func run(_ work: Work, _ transaction: SQLiteTransaction) throws {
+        if let first = work.first { work.changes = try transaction.execute(first.sql, first.values) }
+        try work.run(transaction)
+    }
+
     private static func translated(_ error: any Error) -> any Error {
-        guard let failure = error as? DatabaseError else { return error }
-        // A full disk, a file that cannot be written or is not there: waiting may cure it.
-        let passing: [ResultCode] = [
-            .SQLITE_FULL, .SQLITE_READONLY, .SQLITE_IOERR, .SQLITE_CANTOPEN, .SQLITE_BUSY,
-        ]
-        let isPassing = passing.contains(failure.resultCode)
-        return RecordsError(isPassing ? .unavailable : .statement, reason(failure))
+        guard error is DatabaseError else { return error }
+        return RecordsError(isPassing(error) ? .unavailable : .statement, reason(error))
+    }
+
+    /// A full disk, a file that cannot be written or is not there: waiting may cure it.
+    private static func isPassing(_ error: any Error) -> Bool {
+        let code = (error as? DatabaseError)?.resultCode
+        return isOfConnection(error) || code == .SQLITE_FULL || code == .SQLITE_BUSY
+    }
+
+    private static func isOfConnection(_ error: any Error) -> Bool {
+        guard let code = (error as? DatabaseError)?.resultCode else { return false }
+        // MISUSE: it was closed, to be opened anew.
+        return [.SQLITE_READONLY, .SQLITE_IOERR, .SQLITE_CANTOPEN, .SQLITE_MISUSE].contains(code)
     }
 
     /// Without the statement's values, which may be someone's data.

@@ -75,6 +75,10 @@ public struct Worker: Sendable {
         let logger = Logger(label: source) { _ in
             LineLogHandler(service: source, level: settings.logLevel, format: settings.logFormat)
         }
+        if let drill = Drill.description {
+            guard drill.isValid else { throw ToolError(.badConfiguration, drill.text) }
+            logger.warning("this process will die or freeze on purpose", metadata: ["drill": "\(drill.text)"])
+        }
         let database = try open(settings.databaseURL)
         let migrated = try await reach(database, within: settings.connectTimeout, logger, until: stop) {
             try await ServiceRecords.migrate(database, source: source, migrations: migrations)
@@ -114,13 +118,15 @@ public struct Worker: Sendable {
     }
 
     /// A subscription of this worker's group with its settings. With `.perKey` the worker's records are its fence.
+    ///
+    /// - Parameter ordering: nil for what the settings say.
     public func subscribe(
-        to topic: Topic, from start: StartPosition = .earliest, ordering: Ordering = .any,
+        to topic: Topic, from start: StartPosition = .earliest, ordering: Ordering? = nil,
         @HandlerBuilder handlers: () -> [On]
     ) -> Subscription {
         var options = settings.subscription
-        options.ordering = ordering
-        if ordering == .perKey { options.fence = records }
+        options.ordering = ordering ?? options.ordering
+        if options.ordering == .perKey { options.fence = records }
         return Subscription(
             to: topic, group: settings.group, from: start, on: broker, consumer: settings.consumer,
             options: options, logger: logger, handlers: handlers)

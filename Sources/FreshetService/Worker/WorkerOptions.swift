@@ -31,6 +31,12 @@ public struct WorkerOptions: ParsableArguments {
 
     @Option(
         help:
+            "The order in which events are handled where the service does not say: any, or perKey. [FRESHET_ORDERING, default any]"
+    )
+    var ordering: String?
+
+    @Option(
+        help:
             "Seconds without a sign of life after which another consumer takes over. [FRESHET_LEASE, default 10]"
     )
     var lease: Double?

@@ -69,6 +69,12 @@ public struct WorkerSettings: Sendable {
             }
             subscription.concurrency = number
         }
+        if let ordering = text(options.ordering, "FRESHET_ORDERING") {
+            guard let known = Ordering(rawValue: ordering) else {
+                throw bad("FRESHET_ORDERING", "'\(ordering)' is not one of any, perKey")
+            }
+            subscription.ordering = known
+        }
         subscription.lease = try seconds(options.lease, "FRESHET_LEASE", 10)
         self.subscription = subscription
         connectTimeout = try seconds(options.connectTimeout, "FRESHET_CONNECT_TIMEOUT", 30)

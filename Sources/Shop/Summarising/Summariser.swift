@@ -29,10 +29,10 @@ struct Summariser: Sendable {
         }
         for row in payments {
             let sum = Summary.Sum(count: Int(row.integer("n") ?? 0), minor: row.integer("s") ?? 0)
-            if row.text("status") == "captured" {
-                summary.payments.captured = sum
-            } else {
-                summary.payments.declined = sum
+            switch row.text("status") {
+            case "captured": summary.payments.captured = sum
+            case "declined": summary.payments.declined = sum
+            default: continue  // given back
             }
         }
         for reading in ShopTopology.readings {

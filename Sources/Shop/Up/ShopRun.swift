@@ -1,4 +1,5 @@
 internal import Freshet
+internal import FreshetRecords
 internal import FreshetService
 internal import Synchronization
 internal import UnixSignals
@@ -78,6 +79,8 @@ struct ShopRun: Sendable {
                 }
             } catch let error as FreshetError where error.isRetryable {
                 // The server is away: the workers wait for it, and so do we.
+            } catch let error as RecordsError where error.code == .unavailable {
+                // And for the database.
             }
             try await Task.sleep(for: .milliseconds(200))
         }

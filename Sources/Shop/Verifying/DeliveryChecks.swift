@@ -19,23 +19,57 @@ struct DeliveryChecks: Sendable {
                 offenders: phantoms.map(\.description),
                 otherwise: "\(published.count) events published"))
         let lost = services.values.flatMap(\.published).filter { !published.contains($0) }
+        let (left, waiting) = services.values.reduce((0, 0)) {
+            ($0.0 + $1.published.count, $0.1 + $1.waiting)
+        }
         checks.append(
             .of(
                 "delivery", "nothing that left an outbox is missing from its log",
                 offenders: lost.map(\.description),
-                otherwise: "\(services.values.reduce(0) { $0 + $1.published.count }) events from outboxes"))
+                otherwise: "\(left) events from outboxes, \(waiting) wait in them"))
+        checks.append(try await inTime(published))
         return checks
+    }
+
+    /// Scheduled events stand in their log from their time on, and wait until then.
+    private func inTime(_ published: Set<History.Key>) async throws -> Check {
+        var first: [History.Key: StreamID] = [:]
+        for (id, key) in history.places.values.joined() { first[key] = min(first[key] ?? id, id) }
+        let scheduled = services.values.flatMap(\.scheduled)
+        var offenders: [String] = []
+        var missing = 0
+        for (key, due) in scheduled {
+            if let place = first[key] {
+                if Int64(place.milliseconds) < due { offenders.append("\(key) came before its time") }
+            } else {
+                missing += 1
+            }
+        }
+        var waiting = 0
+        for topic in ShopTopology.topics {
+            for partition in 0..<topic.partitions {
+                let key = broker.keys(topic.name, partition).scheduled
+                waiting += try await broker.client.send(RedisCommand("ZCARD", key)).integer ?? 0
+            }
+        }
+        if missing > waiting { offenders.append("\(missing - waiting) are neither in their log nor waiting") }
+        return .of(
+            "delivery", "what was scheduled waits, and comes no sooner than its time", offenders: offenders,
+            otherwise: "\(scheduled.count - missing) came, \(missing) wait")
     }
 
     private func oneState(_ reading: Reading) async throws -> Check {
         let topic = reading.topic.name
         let handled = services[reading.group.rawValue]?.inbox ?? []
         var (dead, invalid): (Set<History.Key>, Set<History.Key>) = ([], [])
+        var deadTwice: [String] = []
         var invalidPlaces: Set<StreamID> = []
         for partition in 0..<reading.topic.partitions {
             let keys = broker.keys(topic, partition)
             for try await entry in broker.entries(of: keys.dead(reading.group)) {
-                if let event = try? entry.event() { dead.insert(.init(source: event.source, id: event.id)) }
+                guard let event = try? entry.event() else { continue }
+                let key = History.Key(source: event.source, id: event.id)
+                if !dead.insert(key).inserted { deadTwice.append("\(key) is dead twice") }
             }
             for try await entry in broker.entries(of: keys.invalid(reading.group)) {
                 guard let place = entry.originalID else { continue }
@@ -51,7 +85,7 @@ struct DeliveryChecks: Sendable {
         let missingInvalid = (history.invalid[topic] ?? []).subtracting(invalidPlaces)
         let open = try await open(reading)
         let name = "each event of '\(topic)' is in one state for '\(reading.group)'"
-        var offenders = twice.map { "\($0) twice" }
+        var offenders = twice.map { "\($0) twice" } + deadTwice
         if missing.count + missingInvalid.count > open {
             offenders += missing.map { "\($0) nowhere" } + missingInvalid.map { "entry \($0) nowhere" }
         }

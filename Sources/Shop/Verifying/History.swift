@@ -16,6 +16,8 @@ struct History: Sendable {
     var invalid: [TopicName: Set<StreamID>] = [:]
     /// By topic: where events stand.
     var places: [TopicName: [StreamID: Key]] = [:]
+    /// The partition keys of events that have one.
+    var keys: [Key: String] = [:]
     /// The orders that were placed, each as it was placed first.
     var orders: [String: (order: OrderPlaced, events: Set<Key>)] = [:]
 
@@ -32,6 +34,7 @@ struct History: Sendable {
                 }
                 let key = Key(source: event.source, id: event.id)
                 history.places[topic.name, default: [:]][entry.id] = key
+                if let partitionKey = event.partitionKey { history.keys[key] = partitionKey }
                 let isNew =
                     history.events[topic.name, default: [:]].updateValue(event.type, forKey: key) == nil
                 if isNew, event.type == OrderConfirmed.eventType,

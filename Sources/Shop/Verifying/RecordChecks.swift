@@ -10,6 +10,7 @@ struct RecordChecks: Sendable {
     private let customers: [String: RecordsRow]
     private let payments: [String: RecordsRow]
     private let charges: [RecordsRow]
+    private let refused: [RecordsRow]
 
     init(folder: ShopFolder, history: History, services: [String: ServiceState]) async throws {
         self.history = history
@@ -24,11 +25,12 @@ struct RecordChecks: Sendable {
             "SELECT * FROM customers", by: "customer_id", in: folder.openDatabase(of: "customer"))
         payments = try await Self.rows(
             "SELECT * FROM payments", by: "order_id", in: folder.openDatabase(of: "payment"))
+        refused = try await order.read { try $0.query("SELECT * FROM refused_transitions") }
         charges = try await folder.openDatabase(of: "provider").read { try $0.query("SELECT * FROM charges") }
     }
 
     func run() -> [Check] {
-        [orderRecords, paymentRecords, customerRecords, moneyByOrder, moneyInSum, ledger]
+        [orderRecords, transitions, paymentRecords, customerRecords, moneyByOrder, moneyInSum, ledger]
     }
 
     // MARK: - Records
@@ -47,6 +49,26 @@ struct RecordChecks: Sendable {
         return .of(
             "records", "orders are as they were placed", offenders: offenders.sorted(),
             otherwise: "\(orders.count) orders")
+    }
+
+    /// An order is placed, and decided once; any further decision was refused and is on record.
+    private var transitions: Check {
+        var offenders: [String] = []
+        for (id, order) in orders where order.integer("version") != (order.text("status") == "placed" ? 1 : 2)
+        {
+            offenders.append(
+                "order \(id) is \(order.text("status") ?? "") in version \(order.integer("version") ?? 0)")
+        }
+        for row in refused {
+            let (id, status) = (row.text("order_id") ?? "", row.text("status"))
+            if status == row.text("refused") || status != orders[id]?.text("status") {
+                offenders.append("order \(id) was refused a change that it has")
+            }
+        }
+        return .of(
+            "records", "each order was decided once, and what came after that was refused",
+            offenders: offenders.sorted(),
+            otherwise: "\(refused.count) refused")
     }
 
     private var paymentRecords: Check {

@@ -4,7 +4,7 @@ internal import ShopEvents
 
 /// One thing that must hold, and whether it does.
 struct Check: Codable, Sendable {
-    /// Which guarantee it belongs to: delivery, records or money.
+    /// Which guarantee it belongs to: delivery, records, money or owners.
     let invariant: String
     let name: String
     let isHeld: Bool
@@ -24,6 +24,8 @@ struct Check: Codable, Sendable {
 struct Verification: Sendable {
     let folder: ShopFolder
     let broker: Broker
+    /// Whether no event was brought back by hand, so that each key's were handled in the order of the log.
+    let inOrder: Bool
 
     func run() async throws -> [Check] {
         // The databases first: what they have handled by now is in the log that is read after them.
@@ -34,29 +36,7 @@ struct Verification: Sendable {
         let history = try await History.read(broker)
         let delivery = DeliveryChecks(broker: broker, history: history, services: services)
         let records = try await RecordChecks(folder: folder, history: history, services: services)
-        return try await delivery.run() + records.run()
-    }
-}
-
-/// What a service's inbox and outbox say.
-struct ServiceState: Sendable {
-    var inbox: Set<History.Key> = []
-    var published: Set<History.Key> = []
-
-    static func read(_ service: String, _ folder: ShopFolder) async throws -> ServiceState {
-        try await folder.openDatabase(of: service).read { database in
-            func keys(_ sql: String, _ values: RecordsValue...) throws -> Set<History.Key> {
-                Set(
-                    try database.query(sql, values).map {
-                        History.Key(source: $0.text("source") ?? "", id: $0.text("event_id") ?? "")
-                    })
-            }
-            return ServiceState(
-                inbox: try keys(
-                    "SELECT source, event_id FROM inbox WHERE consumer_group = $1", .text(service)),
-                published: try keys(
-                    "SELECT source, event_id FROM outbox WHERE published_at IS NOT NULL AND deliver_at IS NULL"
-                ))
-        }
+        let owners = OwnerChecks(history: history, services: services, inOrder: inOrder)
+        return try await delivery.run() + records.run() + owners.run()
     }
 }

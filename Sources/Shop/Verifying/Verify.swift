@@ -12,7 +12,9 @@ struct Verify: AsyncParsableCommand {
             "Checks Redis and the three databases against what must always hold; exits 1 if something does not.",
         discussion: """
             Delivery: every published event is, for every group, in exactly one state. Records: they are those of a run \
-            in which each event was handled exactly once. Money: captured payments equal confirmed orders.
+            in which each event was handled exactly once. Money: captured payments equal confirmed orders. Owners: with an \
+            order (FRESHET_ORDERING=perKey) the owners of a partition committed one after the other; on PostgreSQL this needs \
+            track_commit_timestamp.
 
             Without --redis-url the server's files in the data folder are used: by the shop that runs on it, or by a \
             server that is started for the check.
@@ -26,6 +28,12 @@ struct Verify: AsyncParsableCommand {
 
     @Option(help: "The shop's data folder.")
     var data: String = "shop-data"
+
+    @Flag(
+        help:
+            "With an order, also check that each key's events were handled in the order of the log. What was retried or replayed by hand is not."
+    )
+    var inOrder = false
 
     @Option(help: "table or json.")
     var format: SummaryFormat = .table
@@ -52,7 +60,7 @@ struct Verify: AsyncParsableCommand {
         defer { client.close() }
         try await client.connect(within: .seconds(5))
         let broker = Broker(client, namespace: try Namespace(checking: namespace))
-        return try await Verification(folder: folder, broker: broker).run()
+        return try await Verification(folder: folder, broker: broker, inOrder: inOrder).run()
     }
 
     /// Whether a shop runs on the folder now.
