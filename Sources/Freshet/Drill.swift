@@ -62,7 +62,13 @@ package enum Drill {
     package static func reached(_ step: Step) {
         guard case .success(let orders) = orders, !orders.isEmpty else { return }
         for order in orders where order.step == step && Int.random(in: 0..<order.oneOf) == 0 {
+            let line = Array(
+                "drill: \(order.signal == SIGSTOP ? "frozen" : "killed") at \(step.rawValue)\n".utf8)
+            _ = unsafe write(STDERR_FILENO, line, line.count)
             kill(getpid(), order.signal)
         }
     }
+
+    /// Whether something was ordered.
+    package static var isOn: Bool { description != nil }
 }

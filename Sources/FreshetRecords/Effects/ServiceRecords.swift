@@ -42,6 +42,7 @@ public struct ServiceRecords: Sendable {
     {
         try await database.migrate(InboxOutbox.migrations(for: database), of: "freshet")
         try await database.migrate(migrations, of: source)
+        if Drill.isOn { try await makeJournal(in: database) }
     }
 
     /// What became of an event.
@@ -68,7 +69,7 @@ public struct ServiceRecords: Sendable {
                 let effects = Effects(
                     transaction: transaction, delivery: delivery, source: source, announcement: announcement)
                 try body(effects)
-                Drill.reached(.beforeCommit)
+                try reachedCommit(delivery, in: transaction)
                 return (.applied, effects.hasPublished)
             }
         }

@@ -30,10 +30,25 @@ struct RecordChecks: Sendable {
     }
 
     func run() -> [Check] {
-        [orderRecords, transitions, paymentRecords, customerRecords, moneyByOrder, moneyInSum, ledger]
+        effectsOnce
+            + [orderRecords, transitions, paymentRecords, customerRecords, moneyByOrder, moneyInSum, ledger]
     }
 
     // MARK: - Records
+
+    /// After a drill: each event that a service has handled had its effects once.
+    private var effectsOnce: [Check] {
+        services.sorted { $0.key < $1.key }.compactMap { service, state in
+            guard let journal = state.journal else { return nil }
+            var counts: [History.Key: Int] = [:]
+            for key in journal { counts[key, default: 0] += 1 }
+            let twice = counts.filter { $0.value > 1 }.map { "\($0.key) \($0.value) times" }
+            let none = counts.keys.filter { !state.inbox.contains($0) }.map { "\($0) without an inbox row" }
+            return .of(
+                "records", "each event had its effects once in '\(service)'", offenders: twice + none,
+                otherwise: "\(counts.count) events")
+        }
+    }
 
     private var orderRecords: Check {
         let handled = ordersHandled(by: "order")

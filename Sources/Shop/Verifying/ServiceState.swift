@@ -22,10 +22,13 @@ struct ServiceState: Sendable {
     let waiting: Int
     /// In the order of the commits; nil when the database does not say in which order that was.
     let owned: [Owned]?
+    /// What a drill's journal says: each event as often as it had effects. Nil without one.
+    let journal: [History.Key]?
 
     static func read(_ service: String, _ folder: ShopFolder) async throws -> ServiceState {
         let database = try folder.openDatabase(of: service)
         let commit = try await commitColumn(of: database)
+        let hasJournal = try await hasJournal(database)
         return try await database.read { database in
             func key(_ row: RecordsRow) -> History.Key {
                 History.Key(source: row.text("source") ?? "", id: row.text("event_id") ?? "")
@@ -52,7 +55,22 @@ struct ServiceState: Sendable {
                             event: key(row), log: row.text("log") ?? "", epoch: row.integer("epoch") ?? 0,
                             commit: row.integer("place") ?? 0)
                     }
-                })
+                },
+                journal: hasJournal
+                    ? try database.query(
+                        "SELECT source, event_id FROM effect_journal WHERE consumer_group = $1",
+                        .text(service)
+                    ).map(key) : nil)
+        }
+    }
+
+    private static func hasJournal(_ database: any Records) async throws -> Bool {
+        do {
+            return try await database.read {
+                try !$0.query("SELECT 1 AS one FROM effect_journal LIMIT 1").isEmpty
+            }
+        } catch let error as RecordsError where error.code == .statement {
+            return false
         }
     }
 

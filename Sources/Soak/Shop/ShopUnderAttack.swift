@@ -1,0 +1,151 @@
+internal import FoundationEssentials
+internal import Freshet
+internal import FreshetTesting
+internal import Glibc
+internal import Hiredis
+
+/// The shop's own programs on servers of the proof's.
+struct ShopUnderAttack: Sendable {
+    let server: LocalRedisServer
+    let database: LocalPostgres?
+    let ordering: Ordering
+    let folder: String
+    private let programs: String
+
+    init(server: LocalRedisServer, database: LocalPostgres?, ordering: Ordering) throws {
+        (self.server, self.database, self.ordering) = (server, database, ordering)
+        folder = "\(server.folder)/shop"
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let length = unsafe readlink("/proc/self/exe", &buffer, buffer.count)
+        let own = String(decoding: buffer.prefix(max(0, length)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        programs = String(own.prefix(upTo: own.lastIndex(of: "/") ?? own.startIndex))
+        for name in ["shop", "order-worker", "customer-worker", "payment-worker"]
+        where !FileManager.default.isExecutableFile(atPath: "\(programs)/\(name)") {
+            throw SoakError("'\(programs)/\(name)' is not there: build it too (make soak)")
+        }
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    }
+
+    var orders: String { "\(folder)/orders.csv" }
+    private var data: String { "\(folder)/data" }
+
+    func writeOrders(_ count: Int, seed: UInt64) throws {
+        var random = Seeded(seed)
+        var text =
+            "order_id,customer_id,name,email,placed_at,sku,quantity,amount,currency,payment_token,channel\n"
+        for number in 0..<count {
+            let token =
+                switch random.next() % 100 {
+                case 0...2: "tok_declined"
+                case 3: "tok_flaky"
+                default: "tok_visa"
+                }
+            let customer = random.next() % UInt64(max(1, count / 4))
+            let time = Timestamp(milliseconds: 1_700_000_000_000 + Int64(number) * 1000)
+            for line in 0...Int(random.next() % 3) {
+                let cents = random.next() % 10_000
+                text += "o\(number),c\(customer),Ada \(customer),a@example.com,\(time),sku\(line),1,"
+                text += "\(cents / 100).\(cents % 100 < 10 ? "0" : "")\(cents % 100),EUR,\(token),web\n"
+            }
+        }
+        try text.write(toFile: orders, atomically: false, encoding: .utf8)
+    }
+
+    func start(_ command: String, _ arguments: [String], log: String, drill: String = "") throws
+        -> ChildProcess
+    {
+        var environment = ProcessInfo.processInfo.environment
+        environment["FRESHET_LEASE"] = "\(ShopCommand.lease.components.seconds)"
+        environment["FRESHET_ORDERING"] = ordering.rawValue
+        environment["FRESHET_DRILL"] = drill
+        environment["LOG_LEVEL"] = "debug"
+        let all = [command, "--data", data, "--redis-url", server.url] + arguments
+        return try ChildProcess(
+            "\(programs)/shop", all, environment: environment, output: .file("\(folder)/\(log).out"),
+            errors: .file("\(folder)/\(log).err"))
+    }
+
+    func up(replicas: Int, drill: String = "", settling: Bool = false) throws -> ChildProcess {
+        let workers = ["order", "customer", "payment"].map { "\($0)=\(replicas)" }.joined(separator: ",")
+        let records = database.map { ["--database-url", $0.url] } ?? []
+        return try start(
+            "up", ["--workers", workers] + records + (settling ? ["--exit-when-settled"] : []),
+            log: settling ? "settle" : "up", drill: drill)
+    }
+
+    /// Runs the shop without drills until nothing is left to do.
+    func settle(replicas: Int, within limit: Duration) async throws -> ChildProcess.Ending {
+        try await ending(of: up(replicas: replicas, settling: true), within: limit)
+    }
+
+    func verify(inOrder: Bool) async throws -> (ending: ChildProcess.Ending, text: String) {
+        let ending = try await ending(
+            of: start("verify", inOrder ? ["--in-order"] : [], log: "verify"), within: .seconds(240))
+        return (ending, log("verify"))
+    }
+
+    private func ending(of child: ChildProcess, within limit: Duration) async throws -> ChildProcess.Ending {
+        let deadline = ContinuousClock.now + limit
+        while child.ending == nil, ContinuousClock.now < deadline {
+            try await Task.sleep(for: .milliseconds(100))
+        }
+        // It takes its workers along.
+        if child.ending == nil {
+            return await child.stop(within: .seconds(40)) == .exited(0)
+                ? .signalled(SIGTERM) : .signalled(SIGKILL)
+        }
+        return await child.wait()
+    }
+
+    func groups() async throws -> [GroupReport] {
+        let client = RedisClient(try RedisConfiguration(url: server.url))
+        defer { client.close() }
+        return try await Broker(client, namespace: "shop").groupReports()
+    }
+
+    func eventually(within limit: Duration, _ isSo: () async throws -> Bool) async throws -> Bool {
+        let deadline = ContinuousClock.now + limit
+        while ContinuousClock.now < deadline {
+            if try await isSo() { return true }
+            try await Task.sleep(for: .milliseconds(100))
+        }
+        return false
+    }
+
+    // MARK: - What they wrote
+
+    /// Output and errors of a program.
+    func log(_ name: String) -> String {
+        ["out", "err"].map { (try? String(contentsOfFile: "\(folder)/\(name).\($0)", encoding: .utf8)) ?? "" }
+            .joined()
+    }
+
+    private var workerLogs: [String] {
+        let files = (try? FileManager.default.contentsOfDirectory(atPath: "\(data)/logs")) ?? []
+        return files.compactMap { try? String(contentsOfFile: "\(data)/logs/\($0)", encoding: .utf8) }
+    }
+
+    /// In how many lines of the workers' logs this stands.
+    func count(_ text: String) -> Int {
+        workerLogs.reduce(0) { $0 + $1.split(separator: "\n").count { $0.contains(text) } }
+    }
+
+    /// How often a process died or froze at which step.
+    var drills: [String: Int] {
+        var counts: [String: Int] = [:]
+        for log in workerLogs {
+            for line in log.split(separator: "\n") {
+                guard let range = line.firstRange(of: "drill: ") else { continue }
+                counts[String(line[range.upperBound...]), default: 0] += 1
+            }
+        }
+        return counts
+    }
+
+    /// Keeps the files for someone who looks into it; where.
+    func keep() -> String {
+        let kept = "/tmp/soak-\(getpid())"
+        try? FileManager.default.copyItem(atPath: folder, toPath: kept)
+        return kept
+    }
+}
