@@ -108,6 +108,44 @@ import Testing
         }
     }
 
+    @Test(arguments: Store.allCases)
+    func `workers that die at every step between event and event lose nothing and do nothing twice`(
+        store: Store
+    )
+        async throws
+    {
+        try await store.withRecords { records in
+            let folder = try Folder()
+            // Each step is reached some thousand times, the relay's and the settling of batches some hundred times.
+            let steps = [
+                "before-handler": 700, "after-outside-call": 150, "before-commit": 700, "after-commit": 700,
+                "before-acknowledge": 700, "after-acknowledge": 60, "before-publish": 40, "after-publish": 40,
+                "after-mark": 40,
+            ]
+            let drill = steps.map { "\($0.key)=kill/\($0.value)" }.joined(separator: ",")
+            let outcome = try await Program.run(
+                "shop",
+                [
+                    "up", "--orders", folder.demoOrders(1500), "--data", "\(folder.path)/data",
+                    "--exit-when-settled", "--format", "json", "--workers", "order=2,customer=2,payment=2",
+                ] + records, environment: ["FRESHET_DRILL": drill, "LOG_LEVEL": "debug"], in: folder,
+                within: .seconds(300))
+            #expect(outcome.ending == .exited(0), "\(outcome.errors)")
+            let logs = "\(folder.path)/data/logs"
+            let text = try FileManager.default.contentsOfDirectory(atPath: logs).map {
+                try String(contentsOfFile: "\(logs)/\($0)", encoding: .utf8)
+            }.joined()
+            let deaths = steps.keys.sorted().map { step in
+                (step, text.split(separator: "\n").count { $0 == "drill: killed at \(step)" })
+            }
+            print("died \(deaths), settled in \(try SummaryFile(outcome.output).seconds) s")
+            #expect(deaths.allSatisfy { $0.1 > 0 }, "\(deaths)")
+            #expect(text.contains("handled before"), "the inbox knew none of what came again")
+            #expect(try SummaryFile(outcome.output).orders.placed == 0)
+            try await verifyShop(folder)
+        }
+    }
+
     @Test(arguments: ["freeze", "kill"])
     func `a server that is away for ten seconds is waited for, without a flood of log lines`(how: String)
         async throws
@@ -143,7 +181,8 @@ import Testing
         }
     }
 
-    @Test func `a database that is away for five seconds, twice, is waited for`() async throws {
+    @Test func `a database that is away for half a minute, and one that crashes, is waited for`() async throws
+    {
         try await withPostgres { database in
             let folder = try Folder()
             let shop = try Program.start(
@@ -164,7 +203,7 @@ import Testing
                     await payments() > threshold
                 }
                 if crashes { await database.kill() } else { await database.pause() }
-                try await Task.sleep(for: .seconds(5))
+                try await Task.sleep(for: .seconds(crashes ? 5 : 30))
                 try await database.start()
             }
             let outcome = try await shop.outcome()

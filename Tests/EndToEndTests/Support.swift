@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Freshet
+import FreshetRecords
 import FreshetTesting
 import Glibc
 import Hiredis
@@ -89,13 +90,34 @@ struct Running {
 /// A temporary folder of one test.
 final class Folder {
     let path: String
+    /// Where the services' records are; nil for files in `data`.
+    private let postgres: LocalPostgres?
 
-    init() throws {
+    init(records postgres: LocalPostgres? = nil) throws {
+        self.postgres = postgres
         path = "/tmp/freshet-e2e-\(String(UInt64.random(in: 0 ... .max), radix: 36))"
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     }
 
     deinit { try? FileManager.default.removeItem(atPath: path) }
+
+    /// As `shop up` lays it out.
+    func makeData() async throws {
+        try FileManager.default.createDirectory(atPath: "\(path)/data", withIntermediateDirectories: true)
+        guard let postgres else { return }
+        try await RecordsDatabase.open(url: postgres.url).transaction { transaction in
+            for service in WorkerTests.services + ["provider"] {
+                try transaction.enqueue("CREATE SCHEMA shop_\(service)")
+            }
+        }
+        try postgres.url.write(toFile: "\(path)/data/database-url", atomically: false, encoding: .utf8)
+    }
+
+    /// A service's database.
+    func databaseURL(of service: String) -> String {
+        postgres.map { "\($0.url)&options=-csearch_path%3Dshop_\(service)" }
+            ?? "sqlite:\(path)/data/\(service).db"
+    }
 
     /// The first orders of the demo data as a file of their own.
     func demoOrders(_ count: Int) throws -> String {
@@ -146,6 +168,14 @@ struct SummaryFile: Decodable {
 /// Where the services' records are.
 enum Store: CaseIterable {
     case sqlite, postgres
+
+    /// Runs the body with a folder whose services keep their records there.
+    func withFolder(_ body: (Folder) async throws -> Void) async throws {
+        switch self {
+        case .sqlite: try await body(Folder())
+        case .postgres: try await withPostgres { try await body(Folder(records: $0)) }
+        }
+    }
 
     /// Runs the body with what `shop up` is to be told of it.
     func withRecords(_ body: ([String]) async throws -> Void) async throws {

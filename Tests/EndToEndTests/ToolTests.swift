@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Freshet
+import FreshetRecords
 import FreshetTesting
 import Glibc
 import Hiredis
@@ -26,10 +27,11 @@ import Testing
             within: .seconds(60))
     }
 
-    @Test func `redelivering the whole history to every group changes no record and charges nobody`()
+    @Test(arguments: Store.allCases)
+    func `redelivering the whole history to every group changes no record and charges nobody`(store: Store)
         async throws
     {
-        try await WorkerTests.withWorkers { server, client, folder in
+        try await WorkerTests.withWorkers(on: store) { server, client, folder in
             let placed = try await Program.run(
                 "shop", ["place", "--orders", folder.demoOrders(300), "--redis-url", server.url], in: folder)
             #expect(placed.ending == .exited(0), "\(placed.errors)")
@@ -84,13 +86,15 @@ import Testing
     }
 
     static func records(_ folder: Folder) async throws -> [[[String: String]]] {
-        try [
+        var records: [[[String: String]]] = []
+        for (service, sql) in [
             ("order", "SELECT * FROM orders ORDER BY order_id"),
             ("order", "SELECT * FROM order_lines ORDER BY order_id, line"),
             ("customer", "SELECT * FROM customers ORDER BY customer_id"),
             ("payment", "SELECT * FROM payments ORDER BY order_id"),
             ("provider", "SELECT * FROM charges ORDER BY idempotency_key"),
-        ].map { try WorkerTests.rows($0.1, $0.0, folder) }
+        ] { records.append(try await WorkerTests.rows(sql, service, folder)) }
+        return records
     }
 
     static func lengths(_ client: RedisClient) async throws -> [Int?] {
@@ -101,21 +105,25 @@ import Testing
         return lengths
     }
 
-    @Test func `a group whose work was lost does it again after a redelivery of a filtered range`()
+    @Test(arguments: Store.allCases)
+    func `a group whose work was lost does it again after a redelivery of a filtered range`(store: Store)
         async throws
     {
-        try await WorkerTests.withWorkers { server, client, folder in
+        try await WorkerTests.withWorkers(on: store) { server, client, folder in
             let placed = try await Program.run(
                 "shop", ["place", "--orders", folder.demoOrders(50), "--redis-url", server.url], in: folder)
             #expect(placed.ending == .exited(0))
             try await eventually("customers are counted") {
-                (try? WorkerTests.rows(
+                (try? await WorkerTests.rows(
                     "SELECT sum(orders_confirmed) AS n FROM customers", "customer", folder)[0]["n"]) == "49"
             }
             // The last decision's row is written in the transaction of its count.
-            try Tampering.execute(
-                "DELETE FROM inbox; DELETE FROM customers; DELETE FROM customer_orders; DELETE FROM outbox",
-                on: "\(folder.path)/data/customer.db")
+            try await RecordsDatabase.open(url: folder.databaseURL(of: "customer")).transaction {
+                transaction in
+                for table in ["inbox", "customers", "customer_orders", "outbox"] {
+                    try transaction.execute("DELETE FROM \(table)")
+                }
+            }
             for type in ["order.placed", "order.confirmed", "order.cancelled"] {
                 let done = try await Self.tool(
                     "replay",
@@ -127,11 +135,11 @@ import Testing
                 #expect(done.ending == .exited(0), "\(done.errors)")
             }
             try await eventually("customers are counted again") {
-                (try? WorkerTests.rows(
+                (try? await WorkerTests.rows(
                     "SELECT sum(orders_confirmed) AS n FROM customers", "customer", folder)[0]["n"]) == "49"
             }
             try await eventually("and cancelled orders") {
-                (try? WorkerTests.rows(
+                (try? await WorkerTests.rows(
                     "SELECT count(*) AS n FROM customer_orders WHERE decision = 'cancelled' AND is_placed = 1",
                     "customer",
                     folder)[0]["n"]) == "1"

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Freshet
+import FreshetRecords
 import FreshetTesting
 import Glibc
 import Hiredis
@@ -10,12 +11,19 @@ import Testing
 
     /// Workers on a server of the test's own, all three when nothing is said.
     static func withWorkers(
-        _ services: [String] = services, environment: [String: String] = [:],
+        _ services: [String] = services, on store: Store, environment: [String: String] = [:],
         _ body: (LocalRedisServer, RedisClient, Folder) async throws -> Void
     ) async throws {
-        let folder = try Folder()
-        try FileManager.default.createDirectory(
-            atPath: "\(folder.path)/data", withIntermediateDirectories: true)
+        try await store.withFolder { folder in
+            try await folder.makeData()
+            try await withWorkers(services, environment: environment, folder, body)
+        }
+    }
+
+    private static func withWorkers(
+        _ services: [String], environment: [String: String], _ folder: Folder,
+        _ body: (LocalRedisServer, RedisClient, Folder) async throws -> Void
+    ) async throws {
         try await withRedisServer { server in
             let client = RedisClient(try RedisConfiguration(url: server.url))
             defer { client.close() }
@@ -41,8 +49,8 @@ import Testing
         try Program.start(
             "\(service)-worker", [],
             environment: [
-                "REDIS_URL": server.url, "DATABASE_URL": "sqlite:\(folder.path)/data/\(service).db",
-                "PAYMENT_PROVIDER_LEDGER": "sqlite:\(folder.path)/data/provider.db",
+                "REDIS_URL": server.url, "DATABASE_URL": folder.databaseURL(of: service),
+                "PAYMENT_PROVIDER_LEDGER": folder.databaseURL(of: "provider"),
             ].merging(environment) { $1 }, in: folder)
     }
 
@@ -62,14 +70,24 @@ import Testing
         """
     }
 
-    static func rows(_ sql: String, _ service: String, _ folder: Folder) throws -> [[String: String]] {
-        try Tampering.query(sql, on: "\(folder.path)/data/\(service).db")
+    /// Rows as text by column.
+    static func rows(_ sql: String, _ service: String, _ folder: Folder) async throws -> [[String: String]] {
+        try await RecordsDatabase.open(url: folder.databaseURL(of: service)).read { try $0.query(sql) }.map {
+            row in
+            Dictionary(
+                uniqueKeysWithValues: row.columns.map {
+                    ($0, row.text($0) ?? row.integer($0).map(String.init) ?? "")
+                })
+        }
     }
 
-    @Test func `an event from redis-cli is handled like any other, in any order of fields, with any text`()
+    @Test(arguments: Store.allCases)
+    func `an event from redis-cli is handled like any other, in any order of fields, with any text`(
+        store: Store
+    )
         async throws
     {
-        try await Self.withWorkers { server, client, folder in
+        try await Self.withWorkers(on: store) { server, client, folder in
             let name = "Žofie 🎈 \\\"Grün\\\""
             let redisCLI = ["/usr/bin/redis-cli", "/usr/local/bin/redis-cli"].first {
                 FileManager.default.isExecutableFile(atPath: $0)
@@ -93,21 +111,27 @@ import Testing
                 #expect(await child.wait() == .exited(0))
             }
             try await eventually("both orders are confirmed") {
-                (try? Self.rows("SELECT * FROM customers WHERE orders_confirmed = 2", "customer", folder)
-                    .count) == 1
+                (try? await Self.rows(
+                    "SELECT * FROM customers WHERE orders_confirmed = 2", "customer", folder
+                )
+                .count) == 1
             }
-            let customer = try Self.rows("SELECT * FROM customers", "customer", folder)[0]
+            let customer = try await Self.rows("SELECT * FROM customers", "customer", folder)[0]
             #expect(customer["name"] == "Žofie 🎈 \"Grün\"")
             #expect(customer["spent_minor"] == "2500")
             #expect(
-                try Self.rows("SELECT * FROM orders WHERE status = 'confirmed'", "order", folder).count == 2)
+                try await Self.rows("SELECT * FROM orders WHERE status = 'confirmed'", "order", folder).count
+                    == 2)
         }
     }
 
-    @Test func `what is no event ends in each group's invalid stream, byte for byte, and the rest goes on`()
+    @Test(arguments: Store.allCases)
+    func `what is no event ends in each group's invalid stream, byte for byte, and the rest goes on`(
+        store: Store
+    )
         async throws
     {
-        try await Self.withWorkers { server, client, folder in
+        try await Self.withWorkers(on: store) { server, client, folder in
             func fields(_ changes: [String: [UInt8]], without: String = "", _ data: [UInt8]) -> [[UInt8]] {
                 var result: [[UInt8]] = []
                 for (name, value) in [
@@ -142,8 +166,10 @@ import Testing
                 + fields(["id": Array("last".utf8)], Array(Self.data("last").utf8))
             try await client.send(RedisCommand(arguments: last))
             try await eventually("the good order is confirmed") {
-                (try? Self.rows("SELECT * FROM customers WHERE orders_confirmed = 1", "customer", folder)
-                    .count) == 1
+                (try? await Self.rows(
+                    "SELECT * FROM customers WHERE orders_confirmed = 1", "customer", folder
+                )
+                .count) == 1
             }
             for group in Self.services {
                 try await eventually("all bad entries are set aside for \(group)") {
@@ -174,8 +200,11 @@ import Testing
         }
     }
 
-    @Test func `a charge without an answer ends as a dead letter, and the order stays placed`() async throws {
-        try await Self.withWorkers(environment: ["PAYMENT_PROVIDER_TIMEOUT": "0.05"]) {
+    @Test(arguments: Store.allCases)
+    func `a charge without an answer ends as a dead letter, and the order stays placed`(store: Store)
+        async throws
+    {
+        try await Self.withWorkers(on: store, environment: ["PAYMENT_PROVIDER_TIMEOUT": "0.05"]) {
             server, client, folder in
             try await client.send(
                 RedisCommand(
@@ -186,37 +215,41 @@ import Testing
                 try await client.send(RedisCommand("XLEN", "shop:dead:{orders:0}:payment")).integer == 1
             }
             try await eventually("the order is there") {
-                (try? Self.rows("SELECT * FROM orders", "order", folder).first?["status"]) == "placed"
+                (try? await Self.rows("SELECT * FROM orders", "order", folder).first?["status"]) == "placed"
             }
-            #expect(try Self.rows("SELECT * FROM payments", "payment", folder).isEmpty)
+            #expect(try await Self.rows("SELECT * FROM payments", "payment", folder).isEmpty)
         }
     }
 
-    @Test func `an order that is not paid in time is cancelled, and what is captured later goes back`()
+    @Test(arguments: Store.allCases)
+    func `an order that is not paid in time is cancelled, and what is captured later goes back`(store: Store)
         async throws
     {
-        try await Self.withWorkers(["order", "customer"], environment: ["PAYMENT_DEADLINE": "1"]) {
+        try await Self.withWorkers(["order", "customer"], on: store, environment: ["PAYMENT_DEADLINE": "1"]) {
             server, client, folder in
             for number in 0..<20 { try await Self.place("late-\(number)", client) }
             try await Self.place("declined", token: "tok_declined", client)
             try await Self.place("silent", token: "tok_timeout", client)
             try await eventually("all are cancelled") {
-                (try? Self.rows("SELECT * FROM orders WHERE status = 'cancelled'", "order", folder).count)
+                (try? await Self.rows("SELECT * FROM orders WHERE status = 'cancelled'", "order", folder)
+                    .count)
                     == 22
             }
             let payment = try Self.start("payment", ["PAYMENT_PROVIDER_TIMEOUT": "0.05"], server, folder)
             try await eventually("all are refunded") {
-                (try? Self.rows("SELECT * FROM payments WHERE status = 'refunded'", "payment", folder).count)
+                (try? await Self.rows("SELECT * FROM payments WHERE status = 'refunded'", "payment", folder)
+                    .count)
                     == 20
             }
             try await eventually("it is said") {
                 try await client.send(RedisCommand("XLEN", "shop:events:{payments:0}")).integer == 20 + 20
                     + 20 + 1
             }
-            let charges = try Self.rows("SELECT * FROM charges WHERE status = 'captured'", "provider", folder)
+            let charges = try await Self.rows(
+                "SELECT * FROM charges WHERE status = 'captured'", "provider", folder)
             #expect(charges.count == 20 && charges.allSatisfy { $0["refunded_minor"] == "1250" })
             try await eventually("what came too late is on record") {
-                try Self.rows("SELECT * FROM refused_transitions", "order", folder).count == 20
+                try await Self.rows("SELECT * FROM refused_transitions", "order", folder).count == 20
             }
             try await eventually("who never answers ends as a dead letter") {
                 try await client.send(RedisCommand("XLEN", "shop:dead:{orders:0}:payment")).integer == 1
@@ -226,18 +259,21 @@ import Testing
         }
     }
 
-    @Test func `an order that is paid in time is not touched by its deadline`() async throws {
-        try await Self.withWorkers(environment: ["PAYMENT_DEADLINE": "2"]) { server, client, folder in
+    @Test(arguments: Store.allCases) func `an order that is paid in time is not touched by its deadline`(
+        store: Store
+    ) async throws {
+        try await Self.withWorkers(on: store, environment: ["PAYMENT_DEADLINE": "2"]) {
+            server, client, folder in
             for number in 0..<5 { try await Self.place("\(number)", client) }
             try await eventually("the deadlines have come") {
                 try await client.send(RedisCommand("XLEN", "shop:events:{orders:0}")).integer == 5 + 5 + 5
             }
             try await eventually("all are seen") {
-                try Self.rows("SELECT * FROM inbox", "order", folder).count == 5 + 5 + 5
+                try await Self.rows("SELECT * FROM inbox", "order", folder).count == 5 + 5 + 5
             }
-            let orders = try Self.rows("SELECT * FROM orders", "order", folder)
+            let orders = try await Self.rows("SELECT * FROM orders", "order", folder)
             #expect(orders.count == 5 && orders.allSatisfy { $0["status"] == "confirmed" })
-            #expect(try Self.rows("SELECT * FROM refused_transitions", "order", folder).isEmpty)
+            #expect(try await Self.rows("SELECT * FROM refused_transitions", "order", folder).isEmpty)
         }
     }
 

@@ -35,6 +35,9 @@ public struct RecordsRow: Sendable {
     /// A row with these columns.
     public init(names: [String], values: [RecordsValue]) { (self.names, self.values) = (names, values) }
 
+    /// The names of its columns, in the order of the query.
+    public var columns: [String] { names }
+
     /// The column's value; null when there is no such column.
     public subscript(_ column: String) -> RecordsValue {
         names.firstIndex(of: column).map { values[$0] } ?? .null
