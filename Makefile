@@ -13,7 +13,7 @@ MATRIX ?=
 PACKAGES := libhiredis-dev liblua5.1-0-dev libpq-dev libsqlite3-dev libssl-dev openssl iptables postgresql redis-server
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup build release run bench test matrix failover sanitize fuzz soak mutants lint format clean
+.PHONY: help setup build release run bench test matrix failover sanitize fuzz soak rolling mutants lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,14 +82,21 @@ fuzz: setup ## Try a million hostile replies on the reader, under libFuzzer and 
 # Options for the proofs: make soak SOAK="--seed 7"
 SOAK ?=
 
-soak: setup ## Kill, freeze and cut consumers and server for minutes, and check what must always hold
-	swift build $(RELEASE) --product soak
+soak: setup ## Kill, freeze and cut consumers, workers and servers for minutes, and check what must always hold
+	for product in soak shop order-worker customer-worker payment-worker; do swift build $(RELEASE) --product $$product || exit; done
 	$(BIN)/soak kill $(SOAK)
 	$(BIN)/soak kill --vanish --events 20000 --seconds 30 $(SOAK)
 	$(BIN)/soak rebalance $(SOAK)
 	$(BIN)/soak reclaim $(SOAK)
+	$(BIN)/soak shop $(SOAK)
+	$(BIN)/soak shop --store postgres $(SOAK)
+	$(BIN)/soak shop --store postgres --ordering perKey $(SOAK)
 
-mutants: setup ## Break delivery on purpose, in four places: the proofs must notice each
+rolling: setup ## Change workers of version 1 for those of version 2 under load, one by one
+	for product in soak freshet shop order-worker customer-worker payment-worker; do swift build $(RELEASE) --product $$product || exit; done
+	@scripts/rolling.sh $(SOAK)
+
+mutants: setup ## Break delivery and records on purpose, in eight places: the proofs must notice each
 	@scripts/mutants.sh
 
 lint: ## Check the format and the house rules
@@ -99,4 +106,4 @@ format: ## Format the sources
 	swift format --in-place --recursive --parallel Package.swift Sources Tests
 
 clean: ## Remove what was built and the demo's data
-	rm -rf .build .build-release .build-matrix .build-sanitize .build-fuzz .build-mutants $(DATA)
+	rm -rf .build .build-release .build-matrix .build-sanitize .build-fuzz .build-mutants .build-rolling $(DATA)

@@ -12,6 +12,20 @@ package enum Programs {
             .first { FileManager.default.isExecutableFile(atPath: $0) }
     }
 
+    /// The folder of this very program: those that are built together stand side by side.
+    package static var ownFolder: String {
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let length = unsafe readlink("/proc/self/exe", &buffer, buffer.count)
+        let own = String(decoding: buffer.prefix(max(0, length)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return String(own.prefix(upTo: own.lastIndex(of: "/") ?? own.startIndex))
+    }
+
+    /// Where a program stands beside this one; nil when it is not built.
+    package static func beside(_ name: String) -> String? {
+        let path = "\(ownFolder)/\(name)"
+        return FileManager.default.isExecutableFile(atPath: path) ? path : nil
+    }
+
     /// Runs a program to its end, killed at the limit, and returns how it ended and what it printed.
     package static func run(_ binary: String, _ arguments: [String], within limit: Duration = .seconds(60))
         async throws(ChildProcess.SpawnError) -> (ending: ChildProcess.Ending, text: String)

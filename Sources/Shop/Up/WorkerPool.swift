@@ -90,13 +90,10 @@ final class WorkerPool: Sendable {
 
     /// The workers stand beside this program.
     private static func program(_ name: String) throws -> String {
-        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-        let length = unsafe readlink("/proc/self/exe", &buffer, buffer.count)
-        let own = String(decoding: buffer.prefix(max(0, length)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        let path = own.prefix(upTo: own.lastIndex(of: "/") ?? own.startIndex) + "/\(name)"
-        guard FileManager.default.isExecutableFile(atPath: String(path)) else {
-            throw ToolError(.failed, "'\(path)' is not there: build all products (make build)")
+        guard let path = Programs.beside(name) else {
+            throw ToolError(
+                .failed, "'\(Programs.ownFolder)/\(name)' is not there: build all products (make build)")
         }
-        return String(path)
+        return path
     }
 }

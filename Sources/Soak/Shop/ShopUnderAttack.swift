@@ -12,15 +12,12 @@ struct ShopUnderAttack: Sendable {
     let folder: String
     private let programs: String
 
-    init(server: LocalRedisServer, database: LocalPostgres?, ordering: Ordering) throws {
+    init(server: LocalRedisServer, database: LocalPostgres?, ordering: Ordering = .any) throws {
         (self.server, self.database, self.ordering) = (server, database, ordering)
         folder = "\(server.folder)/shop"
-        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-        let length = unsafe readlink("/proc/self/exe", &buffer, buffer.count)
-        let own = String(decoding: buffer.prefix(max(0, length)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        programs = String(own.prefix(upTo: own.lastIndex(of: "/") ?? own.startIndex))
+        programs = Programs.ownFolder
         for name in ["shop", "order-worker", "customer-worker", "payment-worker"]
-        where !FileManager.default.isExecutableFile(atPath: "\(programs)/\(name)") {
+        where Programs.beside(name) == nil {
             throw SoakError("'\(programs)/\(name)' is not there: build it too (make soak)")
         }
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -29,11 +26,13 @@ struct ShopUnderAttack: Sendable {
     var orders: String { "\(folder)/orders.csv" }
     private var data: String { "\(folder)/data" }
 
-    func writeOrders(_ count: Int, seed: UInt64) throws {
+    /// Writes so many orders, of which the seed says the customers and the baskets; where.
+    @discardableResult
+    func writeOrders(_ count: Int, seed: UInt64, from first: Int = 0) throws -> String {
+        let path = first == 0 ? orders : "\(folder)/orders-from-\(first).csv"
         var random = Seeded(seed)
-        var text =
-            "order_id,customer_id,name,email,placed_at,sku,quantity,amount,currency,payment_token,channel\n"
-        for number in 0..<count {
+        var text = "order_id,customer_id,name,email,placed_at,sku,quantity,amount,currency,payment_token\n"
+        for number in first..<first + count {
             let token =
                 switch random.next() % 100 {
                 case 0...2: "tok_declined"
@@ -45,15 +44,17 @@ struct ShopUnderAttack: Sendable {
             for line in 0...Int(random.next() % 3) {
                 let cents = random.next() % 10_000
                 text += "o\(number),c\(customer),Ada \(customer),a@example.com,\(time),sku\(line),1,"
-                text += "\(cents / 100).\(cents % 100 < 10 ? "0" : "")\(cents % 100),EUR,\(token),web\n"
+                text += "\(cents / 100).\(cents % 100 < 10 ? "0" : "")\(cents % 100),EUR,\(token)\n"
             }
         }
-        try text.write(toFile: orders, atomically: false, encoding: .utf8)
+        try text.write(toFile: path, atomically: false, encoding: .utf8)
+        return path
     }
 
-    func start(_ command: String, _ arguments: [String], log: String, drill: String = "") throws
-        -> ChildProcess
-    {
+    /// - Parameter programs: where the program stands, when it is not beside this one.
+    func start(
+        _ command: String, _ arguments: [String], log: String, drill: String = "", of programs: String? = nil
+    ) throws -> ChildProcess {
         var environment = ProcessInfo.processInfo.environment
         environment["FRESHET_LEASE"] = "\(ShopCommand.lease.components.seconds)"
         environment["FRESHET_ORDERING"] = ordering.rawValue
@@ -61,21 +62,51 @@ struct ShopUnderAttack: Sendable {
         environment["LOG_LEVEL"] = "debug"
         let all = [command, "--data", data, "--redis-url", server.url] + arguments
         return try ChildProcess(
-            "\(programs)/shop", all, environment: environment, output: .file("\(folder)/\(log).out"),
-            errors: .file("\(folder)/\(log).err"))
+            "\(programs ?? self.programs)/shop", all, environment: environment,
+            output: .file("\(folder)/\(log).out"), errors: .file("\(folder)/\(log).err"))
     }
 
-    func up(replicas: Int, drill: String = "", settling: Bool = false) throws -> ChildProcess {
+    /// A worker alone, of these programs.
+    func worker(_ service: String, log: String, of programs: String? = nil) throws -> ChildProcess {
+        var environment = ProcessInfo.processInfo.environment
+        environment.merge([
+            "REDIS_URL": server.url, "FRESHET_NAMESPACE": "shop", "FRESHET_LEASE": "2", "LOG_FORMAT": "json",
+            "DATABASE_URL": databaseURL(of: service), "PAYMENT_PROVIDER_LEDGER": databaseURL(of: "provider"),
+        ]) { $1 }
+        try FileManager.default.createDirectory(atPath: "\(data)/logs", withIntermediateDirectories: true)
+        return try ChildProcess(
+            "\(programs ?? self.programs)/\(service)-worker", [], environment: environment,
+            errors: .file("\(data)/logs/\(log).log"))
+    }
+
+    /// As `shop up` lays it out.
+    private func databaseURL(of service: String) -> String {
+        database.map { "\($0.url)&options=-csearch_path%3Dshop_\(service)" } ?? "sqlite:\(data)/\(service).db"
+    }
+
+    /// Runs a tool of the shop's namespace.
+    func tool(_ name: String, _ arguments: [String]) async throws -> ChildProcess.Ending {
+        let child = try ChildProcess(
+            "\(programs)/\(name)", arguments + ["--redis-url", server.url, "--namespace", "shop"],
+            output: .file("\(folder)/\(name).out"), errors: .file("\(folder)/\(name).err"))
+        return try await ending(of: child, within: .seconds(60))
+    }
+
+    func up(replicas: Int, drill: String = "", settling: Bool = false, of programs: String? = nil) throws
+        -> ChildProcess
+    {
         let workers = ["order", "customer", "payment"].map { "\($0)=\(replicas)" }.joined(separator: ",")
         let records = database.map { ["--database-url", $0.url] } ?? []
         return try start(
             "up", ["--workers", workers] + records + (settling ? ["--exit-when-settled"] : []),
-            log: settling ? "settle" : "up", drill: drill)
+            log: settling ? "settle" : "up", drill: drill, of: programs)
     }
 
     /// Runs the shop without drills until nothing is left to do.
-    func settle(replicas: Int, within limit: Duration) async throws -> ChildProcess.Ending {
-        try await ending(of: up(replicas: replicas, settling: true), within: limit)
+    func settle(replicas: Int, within limit: Duration, of programs: String? = nil) async throws
+        -> ChildProcess.Ending
+    {
+        try await ending(of: up(replicas: replicas, settling: true, of: programs), within: limit)
     }
 
     func verify(inOrder: Bool) async throws -> (ending: ChildProcess.Ending, text: String) {
@@ -84,7 +115,7 @@ struct ShopUnderAttack: Sendable {
         return (ending, log("verify"))
     }
 
-    private func ending(of child: ChildProcess, within limit: Duration) async throws -> ChildProcess.Ending {
+    func ending(of child: ChildProcess, within limit: Duration) async throws -> ChildProcess.Ending {
         let deadline = ContinuousClock.now + limit
         while child.ending == nil, ContinuousClock.now < deadline {
             try await Task.sleep(for: .milliseconds(100))
