@@ -13,7 +13,7 @@ MATRIX ?=
 PACKAGES := libhiredis-dev liblua5.1-0-dev libpq-dev libsqlite3-dev libssl-dev openssl iptables postgresql redis-server
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup build release run bench test matrix failover sanitize fuzz soak rolling mutants lint format clean
+.PHONY: help setup build release run bench test schemas compatible matrix failover sanitize fuzz soak rolling mutants lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,22 @@ test: setup ## Run all tests (they start their own servers)
 	swift build --build-tests
 	@$$(swift build --show-bin-path)/tested-on
 	swift test --skip-build --experimental-maximum-parallelization-width 8
+
+schemas: setup ## Write the shop's schemas anew, unless what has changed breaks consumers
+	swift build
+	@rm -rf .build/schemas
+	@bin=$$(swift build --show-bin-path); set -e; \
+	$$bin/freshet schema export $$bin/*-worker $$bin/shop --title "The shop" --to .build/schemas >/dev/null; \
+	$$bin/freshet schema check schemas .build/schemas; \
+	cp .build/schemas/*.json schemas/
+
+# What `compatible` compares with: make compatible BASE=main
+BASE ?= HEAD~1
+
+compatible: setup ## Check that the schemas break no consumer of another commit's
+	swift build --product freshet
+	@rm -rf .build/base && mkdir -p .build/base && git archive $(BASE) schemas | tar -x -C .build/base
+	@$$(swift build --show-bin-path)/freshet schema check .build/base/schemas schemas
 
 matrix: setup ## Run all tests on other servers, and with another hiredis
 	@scripts/matrix.sh $(MATRIX)

@@ -40,6 +40,7 @@ let package = Package(
         .library(name: "Freshet", targets: ["Freshet"]),
         .library(name: "FreshetRecords", targets: ["FreshetRecords"]),
         .library(name: "FreshetReplay", targets: ["FreshetReplay"]),
+        .library(name: "FreshetSchema", targets: ["FreshetSchema"]),
         .library(name: "FreshetService", targets: ["FreshetService"]),
         .library(name: "FreshetTesting", targets: ["FreshetTesting"]),
         .executable(name: "order-worker", targets: ["OrderWorker"]),
@@ -75,29 +76,35 @@ let package = Package(
         .systemLibrary(name: "CPostgreSQL", providers: [.apt(["libpq-dev"])]),
         library("FreshetRecords", ["Freshet", "Hiredis", "CPostgreSQL", grdb, logging, lifecycle]),
         library("FreshetReplay", ["Freshet", "Hiredis", logging]),
+        library("FreshetSchema", ["Freshet"]),
         library(
             "FreshetService",
-            ["Freshet", "FreshetRecords", "Hiredis", lifecycle, signals, logging, arguments]),
+            ["Freshet", "FreshetRecords", "FreshetSchema", "Hiredis", lifecycle, signals, logging, arguments]),
         library("FreshetTesting", ["Freshet", "Hiredis", "CLuaShims", logging, lifecycle]),
         // The in-memory broker runs the scripts that a server would: on the same Lua, 5.1.
         .target(
             name: "CLuaShims",
             cSettings: [.enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error)],
             linkerSettings: [.linkedLibrary("lua5.1")]),
-        library("ShopEvents", ["Freshet"]),
-        executable("OrderWorker", ["ShopEvents", "Freshet", "FreshetRecords", "FreshetService", arguments]),
+        library("ShopEvents", ["Freshet", "FreshetSchema"]),
         executable(
-            "CustomerWorker", ["ShopEvents", "Freshet", "FreshetRecords", "FreshetService", arguments]),
+            "OrderWorker",
+            ["ShopEvents", "Freshet", "FreshetRecords", "FreshetSchema", "FreshetService", arguments]),
         executable(
-            "PaymentWorker", ["ShopEvents", "Freshet", "FreshetRecords", "FreshetService", arguments]),
+            "CustomerWorker",
+            ["ShopEvents", "Freshet", "FreshetRecords", "FreshetSchema", "FreshetService", arguments]),
+        executable(
+            "PaymentWorker",
+            ["ShopEvents", "Freshet", "FreshetRecords", "FreshetSchema", "FreshetService", arguments]),
         executable("Replay", ["FreshetReplay", "FreshetService", "Freshet", "Hiredis", arguments]),
-        executable("FreshetCLI", ["FreshetReplay", "FreshetService", "Freshet", "Hiredis", arguments]),
+        executable(
+            "FreshetCLI",
+            ["FreshetReplay", "FreshetSchema", "FreshetService", "Freshet", "Hiredis", arguments]),
         executable(
             "Shop",
             [
-                "ShopEvents", "Freshet", "FreshetRecords", "FreshetService", "FreshetTesting", "Hiredis",
-                arguments,
-                logging, signals,
+                "ShopEvents", "Freshet", "FreshetRecords", "FreshetSchema", "FreshetService",
+                "FreshetTesting", "Hiredis", arguments, logging, signals,
             ],
             // Given by path: a resource would need Foundation's Bundle to be found again.
             exclude: ["DemoData"]),
@@ -133,7 +140,13 @@ let package = Package(
         tests(
             "FreshetReplayTests",
             ["FreshetReplay", "Freshet", "Hiredis", "FreshetTesting", lifecycle, logging]),
-        tests("FreshetServiceTests", ["FreshetService", "FreshetRecords", "Freshet", "FreshetTesting"]),
+        tests("FreshetSchemaTests", ["FreshetSchema", "ShopEvents", "Freshet", "FreshetTesting"]),
+        tests(
+            "FreshetServiceTests",
+            [
+                "FreshetService", "FreshetRecords", "FreshetSchema", "Freshet", "FreshetTesting", "Hiredis",
+                arguments,
+            ]),
         tests("FreshetTestingTests", ["FreshetTesting", "Hiredis"]),
         tests("FreshetToolsTests", ["Freshet", "Hiredis", "FreshetTesting"]),
         tests("ShopEventsTests", ["ShopEvents", "Freshet"]),

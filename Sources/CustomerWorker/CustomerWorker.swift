@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Freshet
 internal import FreshetRecords
+internal import FreshetSchema
 internal import FreshetService
 internal import ShopEvents
 
@@ -19,7 +20,9 @@ struct CustomerWorker: AsyncParsableCommand {
 
     func run() async throws {
         let defaults = WorkerDefaults(group: "customer", namespace: .shop)
-        try await Worker.run(options, defaults: defaults, migrations: Customers.migrations) { worker in
+        try await Worker.run(
+            options, defaults: defaults, contract: .customer, migrations: Customers.migrations
+        ) { worker in
             let records = worker.records
             return [
                 worker.subscribe(to: .orders) {

@@ -6,7 +6,7 @@ internal import FreshetService
 struct FreshetTool: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "freshet",
-        abstract: "Declares topics, and looks at groups, events, retries and dead letters.",
+        abstract: "Declares topics, looks at groups, events, retries and dead letters, and compares schemas.",
         discussion: """
             Examples:
               freshet topics apply topics.json
@@ -18,6 +18,8 @@ struct FreshetTool: AsyncParsableCommand {
               freshet dead list --topic orders --group payment
               freshet dead retry --topic orders --group payment --all
               freshet invalid errors --topic orders --group payment
+              freshet schema export --to schemas
+              freshet schema check schemas /tmp/new-schemas
 
             Data goes to standard output, everything else to standard error.
 
@@ -26,6 +28,7 @@ struct FreshetTool: AsyncParsableCommand {
             """,
         subcommands: [
             Topics.self, Groups.self, Tail.self, Publish.self, Retries.self, Dead.self, Invalid.self,
+            Schema.self,
         ])
 
     static func main() async { await Tool.main(Self.self) }

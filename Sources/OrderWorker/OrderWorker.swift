@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Freshet
 internal import FreshetRecords
+internal import FreshetSchema
 internal import FreshetService
 internal import ShopEvents
 
@@ -26,7 +27,9 @@ struct OrderWorker: AsyncParsableCommand {
     func run() async throws {
         let defaults = WorkerDefaults(group: "order", namespace: .shop)
         let paymentDeadline = paymentDeadline
-        try await Worker.run(options, defaults: defaults, migrations: Orders.migrations) { worker in
+        try await Worker.run(
+            options, defaults: defaults, contract: .order, migrations: Orders.migrations
+        ) { worker in
             let records = worker.records
             let deadline = try worker.seconds(paymentDeadline, "PAYMENT_DEADLINE") ?? .seconds(900)
             return [

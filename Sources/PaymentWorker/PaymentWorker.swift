@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Freshet
 internal import FreshetRecords
+internal import FreshetSchema
 internal import FreshetService
 internal import ShopEvents
 
@@ -26,7 +27,9 @@ struct PaymentWorker: AsyncParsableCommand {
     func run() async throws {
         let defaults = WorkerDefaults(group: "payment", namespace: .shop)
         let (ledger, timeout) = (providerLedger, providerTimeout)
-        try await Worker.run(options, defaults: defaults, migrations: Payments.migrations) { worker in
+        try await Worker.run(
+            options, defaults: defaults, contract: .payment, migrations: Payments.migrations
+        ) { worker in
             let url = worker.setting(ledger, "PAYMENT_PROVIDER_LEDGER") ?? "sqlite:provider.db"
             let patience = try worker.seconds(timeout, "PAYMENT_PROVIDER_TIMEOUT") ?? .seconds(2)
             let provider = try await EmbeddedProvider(ledger: worker.open(url))

@@ -1,5 +1,7 @@
 internal import ArgumentParser
+internal import FreshetSchema
 internal import FreshetService
+internal import ShopEvents
 
 /// The whole shop on one machine.
 @main
@@ -15,6 +17,15 @@ struct ShopTool: AsyncParsableCommand {
               shop verify
             """,
         subcommands: [Up.self, Place.self, Verify.self])
+
+    // As each worker has it, for 'freshet schema export': the shop publishes too.
+    @Flag(help: "Print what this program sends, with a schema of each event, as JSON, and exit.")
+    var describe = false
+
+    func run() throws {
+        guard describe else { throw CleanExit.helpRequest(self) }
+        try Worker.describe(.shop)
+    }
 
     static func main() async { await Tool.main(Self.self) }
 }

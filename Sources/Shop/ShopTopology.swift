@@ -1,4 +1,5 @@
 internal import Freshet
+internal import FreshetSchema
 internal import ShopEvents
 
 /// Who reads what, for those who look at the shop from outside.
@@ -10,16 +11,12 @@ struct Reading: Sendable {
 }
 
 enum ShopTopology {
-    static let services = ["order", "customer", "payment"]
+    private static let contracts: [ServiceContract] = [.order, .customer, .payment]
+    static let services = contracts.map(\.service.rawValue)
     static let topics: [Topic] = [.orders, .customers, .payments]
-    static let readings = [
-        Reading(topic: .orders, group: "order", types: [OrderPlaced.eventType, OrderOverdue.eventType]),
-        Reading(
-            topic: .orders, group: "customer",
-            types: [OrderPlaced.eventType, OrderConfirmed.eventType, OrderCancelled.eventType]),
-        Reading(topic: .orders, group: "payment", types: [OrderPlaced.eventType, OrderCancelled.eventType]),
-        Reading(
-            topic: .payments, group: "order", types: [PaymentCaptured.eventType, PaymentDeclined.eventType]),
-        Reading(topic: .payments, group: "payment", types: [RefundRequested.eventType]),
-    ]
+    static let readings = contracts.flatMap { contract in
+        Dictionary(grouping: contract.receives, by: \.topic).sorted { $0.key.name < $1.key.name }.map {
+            Reading(topic: $0.key, group: contract.service, types: Set($0.value.map(\.type)))
+        }
+    }
 }

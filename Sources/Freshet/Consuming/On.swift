@@ -99,6 +99,9 @@ struct HandlerTable: Sendable {
 
     subscript(type: EventType) -> Handler? { handlers[type] }
 
+    /// The newest version that each type's handler reads.
+    var newestVersions: [EventType: Int] { handlers.mapValues(\.newestVersion) }
+
     /// The most events that one handler takes at a time.
     var largestBatch: Int {
         handlers.values.reduce(1) { most, handler in

@@ -28,6 +28,8 @@ public struct Subscription: Service {
     public let consumer: ConsumerName
     /// What has become of the entries so far.
     public let counters: SubscriptionCounters
+    /// The types that have a handler, with the newest version it reads; `Int.max` for one that takes any.
+    package let handledVersions: [EventType: Int]
     private let core: Consumer
 
     /// Describes a subscription; `run` runs it.
@@ -48,9 +50,11 @@ public struct Subscription: Service {
         var logger = logger
         logger[metadataKey: "topic"] = "\(topic.name)"
         logger[metadataKey: "group"] = "\(group)"
+        let handlers = HandlerTable(handlers())
+        handledVersions = handlers.newestVersions
         core = Consumer(
             broker: broker, topic: topic, group: group, start: start, name: self.consumer, options: options,
-            handlers: HandlerTable(handlers()), counters: counters, logger: logger)
+            handlers: handlers, counters: counters, logger: logger)
     }
 
     /// Reads and handles until graceful shutdown or cancellation. Throws only what waiting will not cure: refused

@@ -1,5 +1,6 @@
 internal import Freshet
 internal import FreshetRecords
+internal import FreshetSchema
 internal import Hiredis
 
 /// An error that ends a tool with this status and one line.
@@ -30,6 +31,8 @@ public struct ToolError: Error, Sendable, CustomStringConvertible {
         case let error as RedisError: self.init(Self.status(of: error), error.description)
         case let error as RecordsError:
             self.init(error.code == .unavailable ? .unreachable : .badConfiguration, error.description)
+        case let error as SchemaError:
+            self.init(error.code == .unreadable ? .badData : .failed, error.description)
         default: self.init(.failed, "\(error)")
         }
     }

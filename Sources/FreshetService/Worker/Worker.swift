@@ -1,6 +1,7 @@
 internal import FoundationEssentials
 public import Freshet
 public import FreshetRecords
+public import FreshetSchema
 internal import Glibc
 internal import Hiredis
 public import Logging
@@ -33,18 +34,25 @@ public struct Worker: Sendable {
     /// Runs the service until SIGTERM or SIGINT, drains, and returns. A second signal ends the process at once (130).
     ///
     /// Throws a `ToolError` for what cannot work: `badConfiguration` (URL, password, database), `unreachable` when there is
-    /// no connection to Redis within the connect timeout.
+    /// no connection to Redis within the connect timeout, `badConfiguration` for a contract that differs from the handlers.
     ///
     /// - Parameters:
+    ///   - contract: what the service receives and sends: what `--describe` prints, and what its handlers are held against before
+    ///     they run.
     ///   - migrations: the service's own tables.
     ///   - services: what it runs, besides the outbox; mostly `worker.subscribe`.
     public static func run(
-        _ options: WorkerOptions, defaults: WorkerDefaults, migrations: [Migration],
-        services: @Sendable (Worker) async throws -> [any Service]
+        _ options: WorkerOptions, defaults: WorkerDefaults, contract: ServiceContract? = nil,
+        migrations: [Migration], services: @Sendable (Worker) async throws -> [any Service]
     ) async throws {
+        if options.describe { return try describe(contract) }
         let settings = try WorkerSettings(
             options, defaults: defaults, environment: ProcessInfo.processInfo.environment)
-        try await run(settings, source: defaults.group.rawValue, migrations: migrations, services: services)
+        try await run(settings, source: defaults.group.rawValue, migrations: migrations) { worker in
+            let services = try await services(worker)
+            try contract?.hold(against: services)
+            return services
+        }
     }
 
     private static func run(

@@ -59,6 +59,9 @@ public struct WorkerOptions: ParsableArguments {
     @Flag(help: "Bring the database's tables to this program's version, and exit.")
     var migrateOnly = false
 
+    @Flag(help: "Print what this service receives and sends, with a schema of each event, as JSON, and exit.")
+    var describe = false
+
     /// No flags.
     public init() {}
 }
