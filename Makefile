@@ -6,7 +6,7 @@ RELEASE := --scratch-path .build-release -c release
 BIN = $(shell swift build $(RELEASE) --show-bin-path)
 DEMO := Sources/Shop/DemoData/cdnow-sample-orders.csv
 DATA ?= shop-data
-# Options for `bench client`: make bench BENCH="--rounds 3 --format json"
+# Options for the measurements: make bench BENCH="--rounds 3 --format json"
 BENCH ?=
 # Some of the runs of `matrix`: make matrix MATRIX="valkey-9.1 hiredis-1.2"
 MATRIX ?=
@@ -41,11 +41,12 @@ run: release ## Run the shop on the demo data to the end and print the summary
 	@rm -rf $(DATA)
 	@$(BIN)/shop up --orders $(DEMO) --data $(DATA) --exit-when-settled
 
-bench: setup ## Measure the client beside plain C on hiredis
+bench: setup ## Measure the client, delivery and records beside plain C on hiredis and sqlite3
 	swift build $(RELEASE) --product floor-bench
 	swift build $(RELEASE) --product bench
 	@$(BIN)/bench client $(BENCH)
 	@$(BIN)/bench delivery $(BENCH)
+	@$(BIN)/bench records $(BENCH)
 
 test: setup ## Run all tests (they start their own servers)
 	swift build --build-tests
