@@ -13,7 +13,7 @@ MATRIX ?=
 PACKAGES := libhiredis-dev liblua5.1-0-dev libpq-dev libsqlite3-dev libssl-dev openssl iptables postgresql redis-server
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup build release run bench test matrix failover sanitize fuzz soak mutants lint format clean
+.PHONY: help setup build release run bench bench-demo test matrix failover sanitize fuzz soak mutants lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,11 @@ bench: setup ## Measure the client, delivery and records beside plain C on hired
 	@$(BIN)/bench client $(BENCH)
 	@$(BIN)/bench delivery $(BENCH)
 	@$(BIN)/bench records $(BENCH)
+
+bench-demo: setup ## Measure the shop on the demo data: orders a second, and what its time is spent on
+	for product in bench shop order-worker customer-worker payment-worker; do \
+	  swift build $(RELEASE) --product $$product || exit 1; done
+	@$(BIN)/bench demo --orders $(DEMO) $(BENCH)
 
 test: setup ## Run all tests (they start their own servers)
 	swift build --build-tests

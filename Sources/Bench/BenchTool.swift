@@ -13,12 +13,14 @@ struct BenchTool: AsyncParsableCommand {
               bench delivery --rounds 5
               bench records --rounds 5
               bench memory
+              bench demo
 
             Every measurement is a process of its own (this program again, or floor-bench beside it), which connects, warms \
             up, and counts only then. Exit codes: 0 done, 1 failed, 64 usage, 130 interrupted.
             """,
         subcommands: [
             ClientCommand.self, DeliveryCommand.self, RecordsCommand.self, MemoryCommand.self,
+            DemoCommand.self,
             MeasureCommand.self,
         ],
         defaultSubcommand: ClientCommand.self)
