@@ -6,14 +6,14 @@ RELEASE := --scratch-path .build-release -c release
 BIN = $(shell swift build $(RELEASE) --show-bin-path)
 DEMO := Sources/Shop/DemoData/cdnow-sample-orders.csv
 DATA ?= shop-data
-# Options for `bench client`: make bench BENCH="--rounds 3 --format json"
+# Options for the measurements: make bench BENCH="--rounds 3 --format json"
 BENCH ?=
 # Some of the runs of `matrix`: make matrix MATRIX="valkey-9.1 hiredis-1.2"
 MATRIX ?=
 PACKAGES := libhiredis-dev liblua5.1-0-dev libpq-dev libsqlite3-dev libssl-dev openssl iptables postgresql redis-server
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup build release run bench test schemas compatible matrix failover sanitize fuzz soak rolling mutants lint format clean
+.PHONY: help setup build release run bench bench-demo test schemas compatible matrix failover sanitize fuzz soak rolling mutants lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,11 +41,17 @@ run: release ## Run the shop on the demo data to the end and print the summary
 	@rm -rf $(DATA)
 	@$(BIN)/shop up --orders $(DEMO) --data $(DATA) --exit-when-settled
 
-bench: setup ## Measure the client beside plain C on hiredis
+bench: setup ## Measure the client, delivery and records beside plain C on hiredis and sqlite3
 	swift build $(RELEASE) --product floor-bench
 	swift build $(RELEASE) --product bench
 	@$(BIN)/bench client $(BENCH)
 	@$(BIN)/bench delivery $(BENCH)
+	@$(BIN)/bench records $(BENCH)
+
+bench-demo: setup ## Measure the shop on the demo data: orders a second, and what its time is spent on
+	for product in bench shop order-worker customer-worker payment-worker; do \
+	  swift build $(RELEASE) --product $$product || exit 1; done
+	@$(BIN)/bench demo --orders $(DEMO) $(BENCH)
 
 test: setup ## Run all tests (they start their own servers)
 	swift build --build-tests

@@ -108,17 +108,19 @@ let package = Package(
             ],
             // Given by path: a resource would need Foundation's Bundle to be found again.
             exclude: ["DemoData"]),
-        executable("Bench", ["Workbench", "Freshet", "Hiredis", "FreshetTesting", arguments]),
+        executable(
+            "Bench",
+            ["Workbench", "Freshet", "FreshetRecords", "Hiredis", "FreshetTesting", "ShopEvents", arguments]),
         library("Workbench", [arguments, signals]),
         executable(
             "Soak",
             ["Workbench", "Freshet", "Hiredis", "FreshetTesting", arguments, lifecycle, logging, signals]),
         executable("TestedOn", ["FreshetTesting", "Hiredis"]),
-        // What the client is measured against: the usual C program on plain hiredis.
+        // What the client is measured against: the usual C program on plain hiredis, and on sqlite3.
         .executableTarget(
             name: "FloorBench", dependencies: ["CHiredis"],
             cSettings: [.enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error)],
-            linkerSettings: [.linkedLibrary("hiredis")]),
+            linkerSettings: [.linkedLibrary("hiredis"), .linkedLibrary("sqlite3")]),
         tests(
             "HiredisTests",
             [

@@ -26,3 +26,18 @@ struct DeliveryCommand: AsyncParsableCommand {
 
     func run() async throws { try await options.compare(Row.delivery) }
 }
+
+/// `bench records`
+struct RecordsCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "records",
+        abstract: "Compares handlers with records in SQLite with C on hiredis and sqlite3.",
+        discussion: """
+            For each event an inbox row and a row of the handler's own, then the acknowledgement. The share of the CPU is told \
+            by threads: the database's is SQL, the loop's is Redis and delivery, less what decoding the same JSON costs alone.
+            """)
+
+    @OptionGroup var options: ComparisonOptions
+
+    func run() async throws { try await options.compare(Row.records) }
+}

@@ -12,12 +12,15 @@ struct MeasureCommand: AsyncParsableCommand {
     @Option var events: Int
     @Option var stream: String
     @Option var group: String
+    /// A path where no file is.
+    @Option var database: String
 
     func run() async throws {
         let client = RedisClient(try RedisConfiguration(url: url))
         defer { client.close() }
         try await client.connect()
-        let task = WorkTask(client: client, stream: stream, group: group, warmUp: warmUp, events: events)
+        let task = WorkTask(
+            client: client, stream: stream, group: group, warmUp: warmUp, events: events, database: database)
         // As a consumer runs: on the client's loop, so that nothing hops between threads.
         let sample = try await Task(executorPreference: client.loop) {
             precondition(client.loop.isCurrent, "the work runs on the client's loop")

@@ -15,6 +15,7 @@ typedef struct {
     size_t warm_up;       // events before the counting begins
     size_t events;        // events that count
     const char *stream, *group;
+    const char *database;  // a path where no file is, of the work with records
 } plan;
 
 // ---- Connections -----------------------------------------------------------------------------------
@@ -39,6 +40,7 @@ void meter_print(meter since, size_t events, const char *more);
 void publish(const plan *plan);
 void read_and_acknowledge(const plan *plan);
 void measure_latency(const plan *plan);
+void handle_with_records(const plan *plan);
 // Appends one XADD of one field `data`.
 void append_event(redisContext *context, const plan *plan, const char *payload);
 // Appends an XREADGROUP of at most `count` entries; with `blocking`, one that waits for the first.

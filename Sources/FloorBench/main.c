@@ -6,8 +6,8 @@
 #include <string.h>
 
 static _Noreturn void usage(void) {
-    fputs("usage: floor-bench <socket path | host:port> <publish-N | read-ack-N | latency-N> "
-          "<warm-up> <events> <stream> <group>\n", stderr);
+    fputs("usage: floor-bench <socket path | host:port> <publish-N | read-ack-N | latency-N | records-N> "
+          "<warm-up> <events> <stream> <group> [database]\n", stderr);
     exit(64);
 }
 
@@ -20,10 +20,10 @@ static size_t number(const char *text) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 7) usage();
+    if (argc != 7 && argc != 8) usage();
     plan plan = {
         .address = argv[1], .warm_up = number(argv[3]), .events = number(argv[4]),
-        .stream = argv[5], .group = argv[6],
+        .stream = argv[5], .group = argv[6], .database = argv[7],
     };
     const char *work = argv[2];
     if (strncmp(work, "publish-", 8) == 0) {
@@ -38,6 +38,10 @@ int main(int argc, char **argv) {
         plan.rate = number(work + 8);
         if (plan.rate == 0) usage();
         measure_latency(&plan);
+    } else if (strncmp(work, "records-", 8) == 0) {
+        plan.batch = number(work + 8);
+        if (plan.batch == 0 || !plan.database) usage();
+        handle_with_records(&plan);
     } else {
         usage();
     }

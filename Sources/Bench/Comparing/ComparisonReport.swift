@@ -41,14 +41,15 @@ struct ComparisonReport: Encodable, Sendable {
                 row.work, "\(Int(row.swift.eventsPerSecond))", "\(Int(row.c.eventsPerSecond))",
                 row.rateRatio.text(places: 2), row.swift.cpuMicros.text(places: 3),
                 row.c.cpuMicros.text(places: 3), row.cpuRatio.text(places: 2),
-                row.swift.peakBytes.mebibytes, row.c.peakBytes.mebibytes, latencies(of: row),
+                row.swift.peakBytes.mebibytes, row.c.peakBytes.mebibytes, remark(on: row),
             ])
         }
         return table.text
     }
 
-    private func latencies(of row: Line) -> String {
+    private func remark(on row: Line) -> String {
         if let against = row.against { return "C: \(against)" }
+        if let spent = row.swift.spent { return "Swift \(spent)" }
         guard let ratio = row.p99Ratio else { return "" }
         let sides = [("Swift", row.swift), ("C", row.c)].map { name, side in
             let figures = [side.p50Micros, side.p99Micros, side.p999Micros].map { "\(Int($0 ?? 0))" }

@@ -6,6 +6,7 @@ struct Figures: Encodable, Sendable {
     let p50Micros: Double?
     let p99Micros: Double?
     let p999Micros: Double?
+    let spent: TimeSpent?
 
     init(medianOf samples: [Sample]) {
         eventsPerSecond = median(samples.map { Double($0.events) / $0.seconds }).rounded()
@@ -17,6 +18,7 @@ struct Figures: Encodable, Sendable {
         p99Micros = p99.isEmpty ? nil : median(p99).rounded(places: 1)
         let p999 = samples.compactMap(\.p999Micros)
         p999Micros = p999.isEmpty ? nil : median(p999).rounded(places: 1)
+        spent = TimeSpent(medianOf: samples.compactMap(\.spent))
     }
 }
 

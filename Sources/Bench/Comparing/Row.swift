@@ -14,6 +14,9 @@ enum Row: String, CaseIterable, Sendable, ExpressibleByArgument {
     case deliverJSON = "deliver-json"
     case deliverPerKey = "deliver-per-key"
     case deliverAt1000 = "deliver-at-1000"
+    case records1 = "records-1"
+    case records256 = "records-256"
+    case recordsAlone = "records-alone"
     case tlsPublish256 = "tls-publish-256"
     case tlsReadAcknowledge256 = "tls-read-ack-256"
 
@@ -32,6 +35,9 @@ enum Row: String, CaseIterable, Sendable, ExpressibleByArgument {
         case .deliverJSON: .deliver(.json)
         case .deliverPerKey: .deliver(.perKey)
         case .deliverAt1000: .deliverAtRate(1000)
+        case .records1: .handle(.each)
+        case .records256: .handle(.batch)
+        case .recordsAlone: .handle(.alone)
         }
     }
 
@@ -43,6 +49,7 @@ enum Row: String, CaseIterable, Sendable, ExpressibleByArgument {
         case .deliver(.perKey): .deliver(.bytes)
         case .deliver: .readEvents(batch: 256)
         case .deliverAtRate(let rate): .latency(rate: rate)
+        case .handle(.alone): .handle(.each)
         default: work
         }
     }
@@ -55,8 +62,10 @@ enum Row: String, CaseIterable, Sendable, ExpressibleByArgument {
 
     /// The rows of `bench delivery`.
     static let delivery: [Row] = [.deliverBytes, .deliverJSON, .deliverPerKey, .deliverAt1000]
+    /// The rows of `bench records`.
+    static let records: [Row] = [.records1, .records256, .recordsAlone]
     /// The rows of `bench client`.
-    static let client = allCases.filter { !delivery.contains($0) }
+    static let client = allCases.filter { !delivery.contains($0) && !records.contains($0) }
 
     /// Whether the client goes through TLS, and the other side is the client without.
     var usesTLS: Bool { self == .tlsPublish256 || self == .tlsReadAcknowledge256 }
@@ -67,6 +76,7 @@ enum Row: String, CaseIterable, Sendable, ExpressibleByArgument {
         case .publish(1), .readAcknowledge(1): 20_000
         case .publish(16), .readAcknowledge(16): 100_000
         case .publish, .publishFromTasks, .readAcknowledge, .readEvents, .deliver: 256_000
+        case .handle: 51_200
         case .latency, .deliverAtRate: 3_000
         }
     }

@@ -7,23 +7,26 @@ struct Subject: Sendable {
     /// For progress and errors.
     let name: String
     private let program: String
-    private let arguments: @Sendable (Work, _ warmUp: Int, _ events: Int) -> [String]
+    private let arguments: @Sendable (Work, _ warmUp: Int, _ events: Int, _ database: String) -> [String]
 
     /// This client, in this program.
     static func swift(url: String, named name: String = "Swift") throws -> Subject {
-        Subject(name: name, program: try Self.program("bench")) { work, warmUp, events in
+        Subject(name: name, program: try Self.program("bench")) { work, warmUp, events, database in
             [
                 "measure", "--url", url, "--work", work.name, "--warm-up", "\(warmUp)",
                 "--events", "\(events)", "--stream", BenchServer.stream(of: work), "--group",
-                BenchServer.group,
+                BenchServer.group, "--database", database,
             ]
         }
     }
 
     /// Plain hiredis, in C.
     static func c(address: String) throws -> Subject {
-        Subject(name: "C", program: try Self.program("floor-bench")) { work, warmUp, events in
-            [address, work.name, "\(warmUp)", "\(events)", BenchServer.stream(of: work), BenchServer.group]
+        Subject(name: "C", program: try Self.program("floor-bench")) { work, warmUp, events, database in
+            [
+                address, work.name, "\(warmUp)", "\(events)", BenchServer.stream(of: work), BenchServer.group,
+                database,
+            ]
         }
     }
 
@@ -33,9 +36,12 @@ struct Subject: Sendable {
         let warmUp = Self.rounded(events / 10, to: work.unit)
         try await server.prepare(work, entries: warmUp + events)
         let output = "\(server.local.folder)/measurement"
-        try? FileManager.default.removeItem(atPath: output)
+        let database = "\(server.local.folder)/records.db"
+        for file in [output, database, "\(database)-wal", "\(database)-shm"] {
+            try? FileManager.default.removeItem(atPath: file)
+        }
         let child = try ChildProcess(
-            program, arguments(work, warmUp, events), output: .file(output), errors: .inherited)
+            program, arguments(work, warmUp, events, database), output: .file(output), errors: .inherited)
         let ending = await withTaskCancellationHandler {
             await child.wait()
         } onCancel: {
@@ -50,8 +56,8 @@ struct Subject: Sendable {
         max(1, (events + unit - 1) / unit) * unit
     }
 
-    /// Both programs stand side by side.
-    private static func program(_ name: String) throws -> String {
+    /// All programs stand side by side.
+    static func program(_ name: String) throws -> String {
         var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
         let length = unsafe readlink("/proc/self/exe", &buffer, buffer.count)
         let own = String(decoding: buffer.prefix(max(0, length)).map { UInt8(bitPattern: $0) }, as: UTF8.self)

@@ -5,6 +5,8 @@ internal import Glibc
 struct Meter {
     private let started: UInt64
     private let cpu: Double
+    /// What each thread had cost before.
+    let threads = ThreadTimes.ofThisProcess()
 
     init() {
         // Sets VmHWM back to what is resident now. Where the kernel cannot, the peak is that of the whole process.

@@ -11,6 +11,8 @@ struct Sample: Codable, Sendable {
     var p50Micros: Double?
     var p99Micros: Double?
     var p999Micros: Double?
+    /// The same time by what it was spent on, of the work that says so.
+    var spent: TimeSpent?
 
     func json() throws -> String {
         String(decoding: try JSONEncoder().encode(self), as: UTF8.self)

@@ -12,6 +12,8 @@ enum Work: Sendable, Hashable {
     case readEvents(batch: Int)
     /// A subscription with room for 256 events.
     case deliver(DeliveryKind)
+    /// A subscription whose handler keeps its effects in records.
+    case handle(HandlingKind)
     /// So many events a second, from a publisher to a subscription's handler.
     case deliverAtRate(Int)
     /// So many events a second, from the XADD to a reader that blocks.
@@ -23,6 +25,7 @@ enum Work: Sendable, Hashable {
         case .publishFromTasks(let tasks): "publish-tasks-\(tasks)"
         case .readAcknowledge(let batch), .readEvents(let batch): "read-ack-\(batch)"
         case .deliver(let kind): kind.rawValue
+        case .handle(let kind): kind.rawValue
         case .deliverAtRate(let rate): "deliver-at-\(rate)"
         case .latency(let rate): "latency-\(rate)"
         }
@@ -33,6 +36,7 @@ enum Work: Sendable, Hashable {
         switch self {
         case .publish(let batch), .readAcknowledge(let batch), .readEvents(let batch): batch
         case .publishFromTasks(let tasks): tasks
+        case .handle: 256
         case .latency, .deliver, .deliverAtRate: 1
         }
     }
@@ -40,7 +44,7 @@ enum Work: Sendable, Hashable {
     /// Whether it is about whole events, on a topic.
     var usesEvents: Bool {
         switch self {
-        case .readEvents, .deliver, .deliverAtRate: true
+        case .readEvents, .deliver, .handle, .deliverAtRate: true
         default: false
         }
     }
@@ -58,8 +62,22 @@ enum DeliveryKind: String, Sendable {
     case pending = "deliver-pending"
 }
 
+/// How many events a handler with records has at a time.
+enum HandlingKind: String, Sendable {
+    /// One in each call, and 256 calls side by side.
+    case each = "records-1"
+    /// One in each call, one call after the other: nothing shares a commit.
+    case alone = "records-alone"
+    /// 256 in each call.
+    case batch = "records-256"
+}
+
 extension Work: ExpressibleByArgument {
     init?(argument: String) {
+        if let kind = HandlingKind(rawValue: argument) {
+            self = .handle(kind)
+            return
+        }
         if let kind = DeliveryKind(rawValue: argument) {
             self = .deliver(kind)
             return

@@ -1,54 +1,10 @@
 internal import Freshet
 internal import Hiredis
-internal import Synchronization
-
-/// The flat event of 256 bytes.
-private struct Measured: EventPayload {
-    static let eventType: EventType = "bench.measured"
-    let id: String
-    let customer: String
-    let total: Int
-    let currency: String
-    let note: String
-
-    /// As JSON it has 256 bytes.
-    static let example = Measured(
-        id: "order-0123456789", customer: "customer-0123456789", total: 123_456, currency: "EUR",
-        note: String(repeating: "x", count: 156))
-}
-
-/// What is counted on the loop's thread while a subscription runs.
-private final class Count: Sendable {
-    private struct State {
-        var handled = 0
-        var bytes = 0
-        var meter: Meter?
-        var micros: [Double] = []
-    }
-    private let state = Mutex(State())
-    let warmUp: Int
-
-    init(warmUp: Int) { self.warmUp = warmUp }
-
-    func add(_ bytes: Int, latency: Double? = nil) {
-        state.withLock { state in
-            state.handled += 1
-            state.bytes += bytes
-            if let latency { state.micros.append(latency) }
-            if state.handled == warmUp { state.meter = Meter() }
-        }
-    }
-
-    var bytes: Int { state.withLock { $0.bytes } }
-    var handled: Int { state.withLock { $0.handled } }
-    var meter: Meter? { state.withLock { $0.meter } }
-    var micros: [Double] { state.withLock { $0.micros } }
-}
 
 extension WorkTask {
     static let topic = Topic("measured")
     static let keys = 100_000
-    private static let namespace: Namespace = "bench"
+    static let namespace: Namespace = "bench"
 
     /// The log that whole events are on.
     static var log: String { PartitionKeys(namespace: namespace, topic: topic.name, partition: 0).events }
@@ -64,9 +20,9 @@ extension WorkTask {
         }
     }
 
-    private func options(_ ordering: Ordering = .any) -> SubscriptionOptions {
+    func options(_ ordering: Ordering = .any, concurrency: Int = 256) -> SubscriptionOptions {
         var options = SubscriptionOptions()
-        options.concurrency = 256
+        options.concurrency = concurrency
         options.ordering = ordering
         return options
     }
@@ -85,8 +41,20 @@ extension WorkTask {
                 On("bench.measured") { delivery in count.add(delivery.event.data.count) }
             }
         }
+        let sample = try await sample(of: subscription) { count.meter?.sample(events: events) }
         let total = warmUp + events
-        let sample = try await withThrowingTaskGroup(of: Sample?.self) { tasks in
+        guard let sample, count.handled == total, count.bytes % total == 0 else {
+            throw BenchError("not every event was handled once")
+        }
+        return sample
+    }
+
+    /// Runs the subscription until it has acknowledged all events, and takes what was measured then.
+    func sample<Result: Sendable>(
+        of subscription: Subscription, _ take: @escaping @Sendable () throws -> Result?
+    ) async throws -> Result? {
+        let total = warmUp + events
+        return try await withThrowingTaskGroup(of: Result?.self) { tasks in
             tasks.addTask {
                 try await subscription.run()
                 return nil
@@ -94,15 +62,11 @@ extension WorkTask {
             tasks.addTask {
                 let alarm = LoopAlarm(on: client.loop)
                 while subscription.counters[.acknowledged] < total { await alarm.wait(for: .milliseconds(1)) }
-                return count.meter?.sample(events: events)
+                return try take()
             }
             defer { tasks.cancelAll() }
             return try await tasks.next() ?? nil
         }
-        guard let sample, count.handled == total, count.bytes % total == 0 else {
-            throw BenchError("not every event was handled once")
-        }
-        return sample
     }
 
     /// A publisher at a steady rate, and how long from just before it publishes until the handler has the event.

@@ -7,6 +7,8 @@ struct WorkTask: Sendable {
     let group: String
     let warmUp: Int
     let events: Int
+    /// Where the records are kept, by the work that has any.
+    var database = ""
     let payload = [UInt8](repeating: UInt8(ascii: "x"), count: payloadBytes)
 
     static let payloadBytes = 256
@@ -16,6 +18,7 @@ struct WorkTask: Sendable {
         case .publish(let batch): try await measured { try await publish($0, inBatchesOf: batch) }
         case .publishFromTasks(let tasks): try await measured { try await publish($0, fromTasks: tasks) }
         case .deliver(let kind): try await deliver(kind)
+        case .handle(let kind): try await handle(kind)
         case .deliverAtRate(let rate): try await measureDelivery(rate: rate)
         case .readAcknowledge(let batch), .readEvents(let batch):
             try await measured { try await readAndAcknowledge($0, inBatchesOf: batch) }
