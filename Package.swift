@@ -20,6 +20,8 @@ let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "sw
 let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+// The C library that GRDB is built on.
+let sqlite = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
 
 func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: strict)
@@ -74,7 +76,7 @@ let package = Package(
         library("Freshet", ["Hiredis", deque, logging, metrics, lifecycle]),
         // As for hiredis: Debian's header has a folder of its own, which the module's header knows.
         .systemLibrary(name: "CPostgreSQL", providers: [.apt(["libpq-dev"])]),
-        library("FreshetRecords", ["Freshet", "Hiredis", "CPostgreSQL", grdb, logging, lifecycle]),
+        library("FreshetRecords", ["Freshet", "Hiredis", "CPostgreSQL", grdb, sqlite, logging, lifecycle]),
         library("FreshetReplay", ["Freshet", "Hiredis", logging]),
         library("FreshetSchema", ["Freshet"]),
         library(

@@ -119,7 +119,8 @@ import Testing
             // Each step is reached some thousand times, the relay's and the settling of batches some hundred times.
             let steps = [
                 "before-handler": 700, "after-outside-call": 150, "before-commit": 700, "after-commit": 700,
-                "before-acknowledge": 700, "after-acknowledge": 300, "before-publish": 20, "after-publish": 15,
+                "before-acknowledge": 700, "after-acknowledge": 300, "before-publish": 20,
+                "after-publish": 15,
                 "after-mark": 40,
             ]
             let drill = steps.map { "\($0.key)=kill/\($0.value)" }.joined(separator: ",")

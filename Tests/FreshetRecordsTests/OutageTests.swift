@@ -100,7 +100,7 @@ import Testing
                 }
                 #expect(error?.code == .unavailable, "\(String(describing: error))")
             }
-            #expect(try await count("notes", in: database) == 1)
+            try await eventually("it can be read") { (try? await count("notes", in: database)) == 1 }
             try await mount("remount,rw")
             try await eventually("the same database takes writes") {
                 (try? await database.transaction { try $0.execute("INSERT INTO notes VALUES (1, '')") }) == 1

@@ -171,7 +171,14 @@ import Testing
         try await withPostgres { server in
             let database = try RecordsDatabase.open(url: server.url)
             try await table(database)
-            let slow = Task { try await database.transaction { _ in _ = usleep(1_000_000) } }
+            let begun = Record<Int>()
+            let slow = Task {
+                try await database.transaction { _ in
+                    begun.add(0)
+                    usleep(1_000_000)
+                }
+            }
+            try await eventually("it has begun") { begun.count > 0 }
             let waiting = Task {
                 try await database.transaction { try $0.execute("UPDATE tallies SET n = 5") }
             }

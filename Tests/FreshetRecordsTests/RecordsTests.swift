@@ -6,7 +6,7 @@ import Glibc
 import Hiredis
 import Testing
 
-struct Noted: EventPayload {
+struct Noted: EventPayload, Equatable {
     static let eventType: EventType = "note.taken"
     let text: String
 }
@@ -89,6 +89,84 @@ func nowhere() -> Broker { Broker(RedisClient(RedisConfiguration(address: .unix(
             #expect(try await records.hasHandled(delivery))
             let other = try Scratch.delivery("a", group: "other")
             #expect(try await records.handle(other) { _ in } == .applied)
+        }
+    }
+
+    @Test(arguments: Store.allCases)
+    func `a batch has its effects in one transaction, without those that were handled before, or none`(
+        store: Store
+    )
+        async throws
+    {
+        try await Scratch.with(store) { scratch in
+            let records = try await ServiceRecords(
+                scratch.open(), source: "test", migrations: Scratch.tables, on: nowhere())
+            func batch(_ ids: [String]) throws -> [BatchedEvent<Noted>] {
+                try ids.map { BatchedEvent(payload: Noted(text: $0), delivery: try Scratch.delivery($0)) }
+            }
+            @Sendable func note(_ noted: Noted, _ effects: Effects) throws {
+                guard noted.text != "bad" else { throw Refused() }
+                try effects.execute("INSERT INTO notes VALUES (1, $1)", .text(noted.text))
+                try effects.publish(noted, to: .notes, key: nil)
+            }
+            func notes() async throws -> [String?] {
+                try await records.database.read {
+                    try $0.query("SELECT text FROM notes ORDER BY text").map { $0.text("text") }
+                }
+            }
+            _ = try await records.handle(try Scratch.delivery("b")) { try note(Noted(text: "b"), $0) }
+            let handled = try await records.handle(batch(["a", "b", "c", "a"]), note)
+            #expect(handled == [.applied, .duplicate, .applied, .duplicate])
+            #expect(try await notes() == ["a", "b", "c"])
+            await #expect(throws: Refused.self) { try await records.handle(batch(["d", "bad", "e"]), note) }
+            #expect(try await notes() == ["a", "b", "c"])
+            #expect(try await records.handle(batch(["d"]), note) == [.applied])
+            #expect(try await records.handle(batch([]), note).isEmpty)
+            #expect(try await count("inbox", in: records.database) == 4)
+            #expect(try await count("outbox", in: records.database) == 4)
+        }
+    }
+
+    @Test(arguments: Store.allCases)
+    func `a batch of which one event fails is committed without it by the subscription`(store: Store)
+        async throws
+    {
+        try await Scratch.with(store) { scratch in
+            try await withRedisServer { server in
+                let client = RedisClient(try RedisConfiguration(url: server.url))
+                defer { client.close() }
+                let broker = Broker(client, namespace: "test")
+                let records = try await ServiceRecords(
+                    scratch.open(), source: "test", migrations: Scratch.tables, on: broker)
+                for number in 0..<20 {
+                    _ = try await Publisher(to: .notes, on: broker).publish(
+                        try Event(
+                            Noted(text: number == 7 ? "bad" : "\(number)"), source: "test", id: "\(number)"))
+                }
+                var options = SubscriptionOptions()
+                options.retry.maximumAttempts = 2
+                options.retry.base = .milliseconds(1)
+                let sizes = Record<Int>()
+                let subscription = Subscription(to: .notes, group: "notes", on: broker, options: options) {
+                    OnBatch(Noted.self, upTo: 10, within: .milliseconds(50)) { events in
+                        sizes.add(events.count)
+                        try await records.handle(events) { noted, effects in
+                            if noted.text == "bad" { throw Refused() }
+                            try effects.execute("INSERT INTO notes VALUES (1, $1)", .text(noted.text))
+                        }
+                    }
+                }
+                try await running(subscription) {
+                    try await eventually("one is dead") {
+                        try await broker.deadLetterCount(of: "notes", topic: .notes) == 1
+                    }
+                    try await eventually("the others are noted") {
+                        try await count("notes", in: records.database) == 19
+                    }
+                }
+                #expect(sizes.all.contains(10), "\(sizes.all)")
+                #expect(try await count("inbox", in: records.database) == 19)
+            }
         }
     }
 
@@ -239,6 +317,16 @@ func nowhere() -> Broker { Broker(RedisClient(RedisConfiguration(address: .unix(
             #expect(row.integer("i") == Int64.max && row["r"] == .real(0.5) && row.text("t") == "grün 🎈")
             #expect(row.bytes("b") == [0, 255, 10] && row["n"] == .null && row["none"] == .null)
             #expect(row.text("again") == "x" && row.text("more") == "x")
+            // Nothing is not null.
+            let empty = try await database.transaction { transaction in
+                try transaction.execute("INSERT INTO v (i, t, b) VALUES (0, $1, $2)", "", .bytes([]))
+                return try transaction.query("SELECT * FROM v WHERE i = $1", 0)[0]
+            }
+            #expect(empty.text("t")?.isEmpty == true && empty.bytes("b")?.isEmpty == true)
+            let error = await #expect(throws: RecordsError.self) {
+                try await database.transaction { try $0.execute("INSERT INTO v (t) VALUES ($1)") }
+            }
+            #expect(error?.code == .statement)
         }
     }
 

@@ -50,7 +50,7 @@ private enum Example {
         orderId: id,
         customer: .init(id: "c00001", name: "Customer 1", email: "c00001@example.com"),
         lines: [.init(sku: "cd", quantity: 2, amount: 2933)], currency: "USD", total: 2933,
-        paymentToken: "tok_visa", placedAt: time)
+        paymentToken: "tok_visa", placedAt: time, channel: "web")
     static let overdue = OrderOverdue(orderId: id, deadline: time)
     static let confirmed = OrderConfirmed(
         orderId: id, customerId: "c00001", currency: "USD", total: 2933, confirmedAt: time)

@@ -33,13 +33,7 @@ extension WorkTask {
         ) {
             if kind == .batch {
                 OnBatch(Measured.self, upTo: 256, within: .milliseconds(5)) { events in
-                    try await withThrowingDiscardingTaskGroup { tasks in
-                        for event in events {
-                            tasks.addTask {
-                                try await records.handle(event.delivery) { try Self.book(event.payload, $0) }
-                            }
-                        }
-                    }
+                    try await records.handle(events, Self.book)
                     for event in events { count.add(event.payload.note.utf8.count) }
                 }
             } else {

@@ -118,10 +118,12 @@ extension Consumer {
     /// pass, so that a long list of pending entries is seen whole.
     private func reclaim(_ share: Share) async -> Bool {
         states[share.index].hasMoreToReclaim = false
-        guard let others = await pendingOfOthers(in: share) else { return false }
+        takeOvers += 1
+        defer { takeOvers -= 1 }
+        guard let others = await pendingOfOthers(in: share), !isDraining else { return false }
         for stream in others {
             var isFirst = true
-            while roomToReclaim > 0, isFirst || cursors[ObjectIdentifier(stream)] != nil {
+            while !isDraining, roomToReclaim > 0, isFirst || cursors[ObjectIdentifier(stream)] != nil {
                 isFirst = false
                 do throws(RedisError) {
                     try await reclaim(from: stream)

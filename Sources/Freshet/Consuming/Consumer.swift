@@ -92,6 +92,10 @@ actor Consumer {
     nonisolated let retentionAlarm: LoopAlarm
     nonisolated let ownershipAlarm: LoopAlarm
     private var readersLeft: Int
+    /// Entries of others are on their way into this consumer's hands: whoever settles them must not leave before.
+    var takeOvers = 0 {
+        didSet { if isFinished { wakeAll() } }
+    }
     var failure: FreshetError?
     /// Where the group began on each partition.
     private var starts: [StreamID] = []
@@ -110,7 +114,8 @@ actor Consumer {
         self.handlers = handlers
         self.counters = counters
         self.logger = logger
-        capacity = max(options.concurrency, handlers.largestBatch)
+        // While a batch is handled the next one gathers.
+        capacity = max(options.concurrency, handlers.largestBatch > 1 ? 2 * handlers.largestBatch : 1)
         var parts = [0..<topic.partitions]
         if case .cluster = broker.client.configuration.servers {
             parts = (0..<topic.partitions).map { $0..<$0 + 1 }
@@ -221,8 +226,8 @@ actor Consumer {
 
     /// Whether the readers have stopped.
     var hasStoppedReading: Bool { readersLeft == 0 }
-    /// Nothing is read any more and nothing is held.
-    var isFinished: Bool { hasStoppedReading && held.count == 0 }
+    /// Nothing is read any more, nothing is held, and nothing is about to be.
+    var isFinished: Bool { hasStoppedReading && held.count == 0 && takeOvers == 0 }
 
     // MARK: - Holding
 

@@ -13,7 +13,8 @@ public struct OnBatch<Payload: EventPayload>: Sendable {
     /// Handles events of this payload's type in batches.
     ///
     /// - Parameters:
-    ///   - most: the most events of a batch, from 1. The subscription holds as many.
+    ///   - most: the most events of a batch, from 1. The subscription holds twice as many, so that a batch gathers while the one
+    ///     before it is handled.
     ///   - longest: how long the first event of a batch waits for others.
     public init(
         _ payload: Payload.Type, upTo most: Int, within longest: Duration,

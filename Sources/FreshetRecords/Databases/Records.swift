@@ -13,11 +13,11 @@ public protocol Records: Sendable {
     /// effects are those on the database.
     ///
     /// - Parameters:
-    ///   - first: a statement that the transaction begins with; those of bodies that share a commit go to the database together.
-    ///   - body: is given how many rows `first` changed; 0 when there is none.
+    ///   - first: statements that the transaction begins with; those of bodies that share a commit go to the database together.
+    ///   - body: is given how many rows each of `first` changed.
     func transaction<Value: Sendable>(
-        after first: RecordsStatement?,
-        _ body: @escaping @Sendable (any RecordsTransaction, Int) throws -> Value
+        after first: [RecordsStatement],
+        _ body: @escaping @Sendable (any RecordsTransaction, [Int]) throws -> Value
     ) async throws -> Value
 
     /// Runs the body outside a write transaction, for reading what is committed.
@@ -39,7 +39,7 @@ extension Records {
     public func transaction<Value: Sendable>(
         _ body: @escaping @Sendable (any RecordsTransaction) throws -> Value
     ) async throws -> Value {
-        try await transaction(after: nil) { transaction, _ in try body(transaction) }
+        try await transaction(after: []) { transaction, _ in try body(transaction) }
     }
 }
 

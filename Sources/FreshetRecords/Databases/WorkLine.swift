@@ -19,8 +19,8 @@ final class WorkLine: Sendable {
     /// When the task is cancelled it returns at once with a `CancellationError`: nobody knows then whether the body's effects
     /// are committed.
     func run<Value: Sendable>(
-        after first: RecordsStatement?,
-        _ body: @escaping @Sendable (any RecordsTransaction, Int) throws -> Value,
+        after first: [RecordsStatement],
+        _ body: @escaping @Sendable (any RecordsTransaction, [Int]) throws -> Value,
         start: (Int) -> Void
     ) async throws -> Value {
         let work = BodyWork(after: first, body)
@@ -52,14 +52,14 @@ final class WorkLine: Sendable {
 /// One body in line. `@unchecked Sendable` because it goes from its caller to one serving thread through the line's lock, and
 /// only that thread runs it and touches its failure from then on.
 class Work: @unchecked Sendable {
-    /// The statement that its transaction begins with.
-    let first: RecordsStatement?
-    /// How many rows that changed.
-    var changes = 0
+    /// The statements that its transaction begins with.
+    let first: [RecordsStatement]
+    /// How many rows each of them changed.
+    var changes: [Int] = []
     /// Its own failure in a shared transaction that goes on without it.
     var failure: (any Error)?
 
-    init(after first: RecordsStatement?) { self.first = first }
+    init(after first: [RecordsStatement]) { self.first = first }
 
     /// Runs the body, maybe again.
     func run(_ transaction: any RecordsTransaction) throws {}
@@ -76,13 +76,13 @@ private final class BodyWork<Value: Sendable>: Work, @unchecked Sendable {
         case waiting(CheckedContinuation<Value, any Error>)
         case gone
     }
-    private let body: @Sendable (any RecordsTransaction, Int) throws -> Value
+    private let body: @Sendable (any RecordsTransaction, [Int]) throws -> Value
     private var value: Value?
     private let caller = Guarded<Caller>(.coming)
 
     init(
-        after first: RecordsStatement?,
-        _ body: @escaping @Sendable (any RecordsTransaction, Int) throws -> Value
+        after first: [RecordsStatement],
+        _ body: @escaping @Sendable (any RecordsTransaction, [Int]) throws -> Value
     ) {
         self.body = body
         super.init(after: first)

@@ -12,9 +12,9 @@ public struct ServiceRecords: Sendable {
     public let database: any Records
     /// Publishes what handlers put into the outbox; run it as a service beside the subscriptions.
     public let relay: OutboxRelay
-    private let source: String
-    private let outage: Outage
-    private let logger: Logger
+    let source: String
+    let outage: Outage
+    let logger: Logger
 
     /// Opens the records of a service: makes or completes its tables, and those of the inbox and outbox.
     ///
@@ -63,9 +63,9 @@ public struct ServiceRecords: Sendable {
         let (source, announcement) = (source, relay.announcement)
         // Also when nobody knows whether it was committed: the inbox does.
         let (handled, publishes) = try await outage.sitOut {
-            try await database.transaction(after: InboxOutbox.entering(delivery)) { transaction, entered in
+            try await database.transaction(after: [InboxOutbox.entering(delivery)]) { transaction, entered in
                 try check(delivery, in: transaction)
-                guard entered == 1 else { return (Handled.duplicate, false) }
+                guard entered == [1] else { return (Handled.duplicate, false) }
                 let effects = Effects(
                     transaction: transaction, delivery: delivery, source: source, announcement: announcement)
                 try body(effects)

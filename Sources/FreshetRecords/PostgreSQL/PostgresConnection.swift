@@ -181,7 +181,8 @@ struct PostgresFailure: Error {
 
     /// Waiting cures it: no connection, a server that stops or starts, one that is full or only to be read.
     var isPassing: Bool {
-        kind == .lost || sqlState.hasPrefix("08") || sqlState.hasPrefix("53") || sqlState.hasPrefix("57P")
+        kind == .lost || sqlState.hasPrefix("08") && sqlState != "08P01" || sqlState.hasPrefix("53")
+            || sqlState.hasPrefix("57P")
             || ["25006", "25P03", "58030"].contains(sqlState)
     }
 

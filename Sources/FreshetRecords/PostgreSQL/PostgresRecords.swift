@@ -52,8 +52,8 @@ public final class PostgresRecords: Records {
 
     /// Runs the body in one write transaction; see `Records`.
     public func transaction<Value: Sendable>(
-        after first: RecordsStatement?,
-        _ body: @escaping @Sendable (any RecordsTransaction, Int) throws -> Value
+        after first: [RecordsStatement],
+        _ body: @escaping @Sendable (any RecordsTransaction, [Int]) throws -> Value
     ) async throws -> Value {
         try await writes.run(after: first, body) { server in
             writer.serve(writes, as: server, most: Self.mostPerCommit) { $0.commit($1) }
@@ -64,7 +64,7 @@ public final class PostgresRecords: Records {
     public func read<Value: Sendable>(
         _ body: @escaping @Sendable (any RecordsTransaction) throws -> Value
     ) async throws -> Value {
-        try await reads.run(after: nil) { transaction, _ in
+        try await reads.run(after: []) { transaction, _ in
             try body(transaction)
         } start: { server in
             readers[server].serve(reads, as: server, most: 1) { $0.read($1[0]) }

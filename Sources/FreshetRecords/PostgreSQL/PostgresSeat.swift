@@ -109,6 +109,7 @@ final class PostgresSeat: @unchecked Sendable {
             try connection.send("BEGIN")
             // Together they hold many locks: rather each alone than waiting for another process that waits for them.
             if works.count > 1 { try connection.send("SET LOCAL lock_timeout = '50ms'") }
+            // Asked once: whose first statements have run must run to its end, or an inbox would know what was not done.
             let works = works.filter { !$0.isOver }
             for work in works { work.failure = nil }
             if isolated {
@@ -150,11 +151,15 @@ final class PostgresSeat: @unchecked Sendable {
 
     /// The statements that these begin with, in one round trip.
     private func begin(_ works: [Work], on connection: PostgresConnection) throws {
-        let works = works.filter { $0.first != nil }
+        let works = works.filter { !$0.first.isEmpty }
         guard !works.isEmpty else { return }
-        for work in works { if let first = work.first { try connection.send(first.sql, first.values) } }
-        let changes = try connection.changes().suffix(works.count)
-        for (work, count) in zip(works, changes) { work.changes = count }
+        for statement in works.lazy.flatMap(\.first) { try connection.send(statement.sql, statement.values) }
+        // Behind those of BEGIN and what else there may be.
+        var changes = try connection.changes().suffix(works.reduce(0) { $0 + $1.first.count })
+        for work in works {
+            work.changes = Array(changes.prefix(work.first.count))
+            changes.removeFirst(work.first.count)
+        }
     }
 
     private func rollBack(_ connection: PostgresConnection) throws {

@@ -52,8 +52,8 @@ public final class SQLiteRecords: Records {
 
     /// Runs the body in one write transaction; see `Records`.
     public func transaction<Value: Sendable>(
-        after first: RecordsStatement?,
-        _ body: @escaping @Sendable (any RecordsTransaction, Int) throws -> Value
+        after first: [RecordsStatement],
+        _ body: @escaping @Sendable (any RecordsTransaction, [Int]) throws -> Value
     ) async throws -> Value {
         try await line.run(after: first, body, start: start)
     }
@@ -163,7 +163,7 @@ public final class SQLiteRecords: Records {
     }
 
     private static func run(_ work: Work, _ transaction: SQLiteTransaction) throws {
-        if let first = work.first { work.changes = try transaction.execute(first.sql, first.values) }
+        work.changes = try work.first.map { try transaction.execute($0.sql, $0.values) }
         try work.run(transaction)
     }
 
@@ -188,55 +188,5 @@ public final class SQLiteRecords: Records {
     private static func reason(_ error: any Error) -> String {
         guard let error = error as? DatabaseError else { return "\(error)" }
         return "SQLite error \(error.resultCode.rawValue): \(error.message ?? "unknown")"
-    }
-}
-
-private struct SQLiteTransaction: RecordsTransaction {
-    let database: Database
-
-    func execute(_ sql: String, _ values: [RecordsValue]) throws -> Int {
-        let statement = try database.cachedStatement(sql: sql)
-        try statement.execute(arguments: Self.arguments(values))
-        return database.changesCount
-    }
-
-    func query(_ sql: String, _ values: [RecordsValue]) throws -> [RecordsRow] {
-        let statement = try database.cachedStatement(sql: sql)
-        let rows = try Row.fetchCursor(statement, arguments: Self.arguments(values))
-        let names = statement.columnNames
-        var result: [RecordsRow] = []
-        while let row = try rows.next() {
-            result.append(RecordsRow(names: names, values: names.indices.map { Self.value(row, $0) }))
-        }
-        return result
-    }
-
-    func enqueue(_ sql: String, _ values: [RecordsValue]) throws { _ = try execute(sql, values) }
-
-    /// A transaction that writes is alone.
-    func lock(_ name: String) throws {}
-
-    private static func value(_ row: Row, _ index: Int) -> RecordsValue {
-        let value: DatabaseValue = row[index]
-        return switch value.storage {
-        case .null: .null
-        case .int64(let number): .integer(number)
-        case .double(let number): .real(number)
-        case .string(let text): .text(text)
-        case .blob(let data): .bytes([UInt8](data))
-        }
-    }
-
-    private static func arguments(_ values: [RecordsValue]) -> StatementArguments {
-        StatementArguments(
-            values.map { value -> (any DatabaseValueConvertible)? in
-                switch value {
-                case .null: nil
-                case .integer(let number): number
-                case .real(let number): number
-                case .text(let text): text
-                case .bytes(let bytes): Data(bytes)
-                }
-            })
     }
 }

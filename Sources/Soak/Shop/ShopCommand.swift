@@ -120,7 +120,7 @@ struct ShopCommand: AsyncParsableCommand {
             // Of batches, whose number depends on how much comes together.
             case .afterAcknowledge: parts.append("\(step.rawValue)=kill/\(one(of: runs, in: 40))")
             case .beforePublish, .afterPublish, .afterMark:
-                parts.append("\(step.rawValue)=kill/\(one(of: orders, in: 40))")
+                parts.append("\(step.rawValue)=kill/\(one(of: orders, in: 150))")
             }
         }
         parts.append("before-commit=freeze/\(one(of: runs, in: 4))")
