@@ -101,8 +101,25 @@ func readmeTesting() async throws {
     #expect(sent.count == 2)
 }
 
+struct InvoicedV1: EventPayload {
+    static let eventType: EventType = "invoice.sent"
+    let invoiceId: String, total: Int64
+}
+
+// Versions, from here:
+struct Invoiced: EventPayload {
+    static let eventType: EventType = "invoice.sent"
+    static let schemaVersion = 2
+    static let upcast = Upcast<Self>(from: InvoicedV1.self) { old in
+        Invoiced(invoiceId: old.invoiceId, total: old.total, currency: "EUR")
+    }
+    let invoiceId: String, total: Int64, currency: String
+}
+// Versions, to here.
+
 @Suite struct ReadmeTests {
     @Test(arguments: [
+        ("Versions", "    struct Invoiced: EventPayload {", "\n\n* **Each version"),
         ("Delivery", "    var options = SubscriptionOptions()", "\n\n* **Order.**"),
         ("Publishing", "    try await broker.declare(", "\n\n* **Retention**"),
         ("Testing", "    let memory = try InMemoryBroker()", "\n\nNo server and no sleep"),
@@ -113,8 +130,8 @@ func readmeTesting() async throws {
         let readme = try String(contentsOfFile: "\(root)/README.md", encoding: .utf8)
         let shown = try #require(readme.range(of: first))
         let end = try #require(readme[shown.lowerBound...].range(of: after))
-        let from = try #require(own.range(of: "    // \(name), from here:\n"))
-        let to = try #require(own.range(of: "    // \(name), to here."))
+        let from = try #require(own.range(of: "// \(name), from here:\n"))
+        let to = try #require(own.range(of: "// \(name), to here."))
         let snippet = code(readme[shown.lowerBound..<end.lowerBound])
         #expect(snippet.count > 300 && snippet == code(own[from.upperBound..<to.lowerBound]))
     }

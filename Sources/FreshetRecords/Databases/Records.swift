@@ -65,6 +65,8 @@ public struct SQLDialect: Sendable {
     public let bytesColumn: String
     /// What ends a SELECT whose rows are not to change before the transaction has ended.
     public let sharedLock: String
+    /// A column of every table that rises with each row that is inserted; nil where there is none.
+    public var rowOrder: String?
     /// What tells those who `listen` that its transaction has committed; nil where the database has no such thing.
     public var announcement: RecordsStatement?
 }

@@ -49,6 +49,12 @@ enum InboxOutbox {
             Migration(
                 4, "under which owner of its partition an event was handled",
                 ["ALTER TABLE inbox ADD COLUMN log TEXT", "ALTER TABLE inbox ADD COLUMN epoch BIGINT"]),
+            // Each cost every event an insertion into a tree, and the oldest rows are found without: see `prune`.
+            Migration(
+                5, "indexes of ages",
+                ["DROP INDEX outbox_published", "DROP INDEX inbox_handled"]
+                    + (database.dialect.rowOrder == nil
+                        ? ["CREATE INDEX inbox_handled ON inbox USING brin (handled_at)"] : [])),
         ]
     }
 
@@ -128,15 +134,28 @@ enum InboxOutbox {
         }
     }
 
-    /// Marks what was published, row by row: a range of numbers could hold one that was committed since.
+    /// Marks what was published, each row by its number: a range of numbers could hold one that was committed since.
     ///
     /// - Parameter id: where it stands in its log; nil when it waits for its time.
     static func mark(_ rows: [(row: Waiting, id: StreamID?)], in transaction: any RecordsTransaction) throws {
-        let now = Timestamp.now().description
-        for (row, id) in rows {
-            try transaction.enqueue(
-                "UPDATE outbox SET published_at = $1, stream_id = $2 WHERE seq = $3", .text(now),
-                .text(orNull: id?.description), .integer(row.sequence))
+        var rows = rows[...]
+        // Few texts, so that each is prepared once.
+        for size in [64, 8, 1] {
+            while rows.count >= size {
+                let places = (0..<size).map {
+                    "(CAST($\(2 * $0 + 2) AS BIGINT), CAST($\(2 * $0 + 3) AS TEXT))"
+                }
+                try transaction.enqueue(
+                    """
+                    UPDATE outbox SET published_at = $1, stream_id = marked.column2
+                    FROM (VALUES \(places.joined(separator: ", "))) AS marked WHERE seq = marked.column1
+                    """,
+                    [.text(Timestamp.now().description)]
+                        + rows.prefix(size).flatMap { row, id in
+                            [.integer(row.sequence), .text(orNull: id?.description)]
+                        })
+                rows.removeFirst(size)
+            }
         }
     }
 

@@ -118,15 +118,35 @@ public struct OutboxRelay: Service {
         while (try? await relayOnce()) == true {}
     }
 
-    /// Publishes one batch; false when there was nothing to do.
+    /// Publishes until nothing is left; false when there was nothing to do.
     private func relayOnce() async throws -> Bool {
-        let (owner, batch) = (owner, Self.batch)
         guard try await !database.read({ try InboxOutbox.waiting(limit: 1, in: $0).isEmpty }) else {
             return false
         }
-        let asked = ContinuousClock.now
+        var rows = try await next(marking: [])
+        guard !rows.isEmpty else { return false }
+        while !rows.isEmpty {
+            // What a server has lost comes before what follows it.
+            if try await restore(Set(rows.map(\.log))) { return true }
+            Drill.reached(.beforePublish)
+            let (published, failure) = await publish(rows)
+            Drill.reached(.afterPublish)
+            rows = try await next(marking: published)
+            Drill.reached(.afterMark)
+            if let failure { throw failure }
+        }
+        return true
+    }
+
+    /// A row that was published, and where it stands in its log; nowhere when it waits for its time.
+    private typealias Published = (row: InboxOutbox.Waiting, id: StreamID?)
+
+    /// Marks what was published and takes the next batch, in one transaction; none while another process relays.
+    private func next(marking published: [Published]) async throws -> [InboxOutbox.Waiting] {
+        let (owner, batch, asked) = (owner, Self.batch, ContinuousClock.now)
         let (refusal, rows) = try await database.transaction {
             transaction -> (Int64, [InboxOutbox.Waiting]) in
+            try InboxOutbox.mark(published, in: transaction)
             let refusal = try InboxOutbox.holdLease(
                 owner, now: .now(), for: Self.lease.components.seconds * 1000, in: transaction)
             return (refusal, refusal == 0 ? try InboxOutbox.waiting(limit: batch, in: transaction) : [])
@@ -136,37 +156,32 @@ public struct OutboxRelay: Service {
         } else {
             turn.refused(until: asked + min(.milliseconds(refusal), Self.lease))
         }
-        guard !rows.isEmpty else { return false }
-        // What a server has lost comes before what follows it.
-        if try await restore(Set(rows.map(\.log))) { return true }
-        Drill.reached(.beforePublish)
-        // A partition's rows are published all or none: one that failed between two that did not would come after them.
-        var failure: FreshetError?
+        return rows
+    }
+
+    /// A partition's rows are published all or none: one that failed between two that did not would come after them.
+    private func publish(_ rows: [InboxOutbox.Waiting]) async -> (
+        published: [Published], failure: FreshetError?
+    ) {
+        var (published, failure): ([Published], FreshetError?) = ([], nil)
         for topic in Set(rows.map(\.topic)) {
             let publisher = publishers[topic, on: broker]
             let later = rows.filter { $0.topic == topic && $0.deliverAt != nil }
             if !later.isEmpty {
-                try await publisher.schedule(later.map { ($0.event, $0.deliverAt ?? .now()) })
-                try await database.transaction { try InboxOutbox.mark(later.map { ($0, nil) }, in: $0) }
+                do throws(FreshetError) {
+                    try await publisher.schedule(later.map { ($0.event, $0.deliverAt ?? .now()) })
+                    published += later.map { ($0, nil) }
+                } catch { failure = failure ?? error }
             }
             let own = rows.filter { $0.topic == topic && $0.deliverAt == nil }
-            let results = await publisher.publishTogether(own.map(\.event))
-            var published: [(row: InboxOutbox.Waiting, id: StreamID?)] = []
-            for (row, result) in zip(own, results) {
+            for (row, result) in zip(own, await publisher.publishTogether(own.map(\.event))) {
                 switch result {
                 case .success(let id): published.append((row, id))
                 case .failure(let error): failure = failure ?? error
                 }
             }
-            Drill.reached(.afterPublish)
-            if !published.isEmpty {
-                let marked = published
-                try await database.transaction { try InboxOutbox.mark(marked, in: $0) }
-            }
         }
-        Drill.reached(.afterMark)
-        if let failure { throw failure }
-        return true
+        return (published, failure)
     }
 }
 

@@ -13,7 +13,8 @@ internal import Synchronization
 public final class SQLiteRecords: Records {
     /// SQLite's own words. A row's number is never given twice; a transaction that writes is alone, so nothing is locked.
     public let dialect = SQLDialect(
-        identityColumn: "INTEGER PRIMARY KEY AUTOINCREMENT", bytesColumn: "BLOB", sharedLock: "")
+        identityColumn: "INTEGER PRIMARY KEY AUTOINCREMENT", bytesColumn: "BLOB", sharedLock: "",
+        rowOrder: "rowid")
 
     /// Nil while it is opened anew.
     private let queue: Guarded<DatabaseQueue?>

@@ -77,7 +77,7 @@ struct ServiceState: Sendable {
     /// What rises with the commits. In SQLite transactions that write are alone, so it is the row's number; PostgreSQL says when
     /// each was committed if it was told to keep that.
     private static func commitColumn(of database: any Records) async throws -> String? {
-        guard database.dialect.announcement != nil else { return "rowid" }
+        if let order = database.dialect.rowOrder { return order }
         let setting = try await database.read { try $0.query("SHOW track_commit_timestamp") }
         guard setting.first?.text("track_commit_timestamp") == "on" else { return nil }
         return "(extract(epoch FROM pg_xact_commit_timestamp(xmin)) * 1000000)::bigint"
