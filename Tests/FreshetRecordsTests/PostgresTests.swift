@@ -79,6 +79,38 @@ import Testing
         }
     }
 
+    @Test func `what a statement changed is its own, however many texts there were before`() async throws {
+        try await withPostgres { server in
+            let database = try RecordsDatabase.open(url: server.url)
+            try await table(database)
+            // More than are kept prepared.
+            for number in 0..<1100 {
+                let changes = try await database.transaction(after: [
+                    RecordsStatement("UPDATE tallies SET n = $1 WHERE id = 1", .integer(number)),
+                    RecordsStatement("UPDATE tallies SET n = \(number) WHERE id = 3"),
+                ]) { _, changes in changes }
+                guard changes == [1, 0] else {
+                    Issue.record("after \(number) texts: \(changes)")
+                    return
+                }
+            }
+        }
+    }
+
+    @Test func `a text with a NUL is refused, and not cut off`() async throws {
+        try await withPostgres { server in
+            let database = try RecordsDatabase.open(url: server.url)
+            try await table(database)
+            let error = await #expect(throws: RecordsError.self) {
+                try await database.transaction {
+                    try $0.execute("UPDATE tallies SET n = length($1)", .text("a\0b"))
+                }
+            }
+            #expect(error?.code == .statement)
+            #expect(try await tallies(database) == [0, 0])
+        }
+    }
+
     @Test func `who listens is told of what others commit, each schema for itself, until the task ends`()
         async throws
     {

@@ -120,6 +120,33 @@ import Testing
     }
 
     @Test(arguments: Store.allCases)
+    func `a relay that does not reach the server leaves the turn to one that does`(store: Store) async throws
+    {
+        try await Self.withBroker(on: store) { _, broker, scratch in
+            // Reaches the database, and no Redis.
+            let cutOff = RedisClient(RedisConfiguration(address: .unix(path: "/none")))
+            defer { cutOff.close() }
+            let lost = try await ServiceRecords(
+                scratch.open(), source: "notes", migrations: [], on: Broker(cutOff, namespace: "test"))
+            let good = try await ServiceRecords(scratch.open(), source: "notes", migrations: [], on: broker)
+            try await withThrowingTaskGroup(of: Void.self) { tasks in
+                tasks.addTask { try await lost.relay.run() }
+                try await Self.write(1, to: lost, prefix: "a")
+                // It has the lease, and fails.
+                try await Task.sleep(for: .milliseconds(300))
+                tasks.addTask { try await good.relay.run() }
+                for prefix in ["b", "c", "d"] {
+                    try await Self.write(20, to: lost, prefix: prefix)
+                    try await eventually("the other publishes", within: .seconds(10)) {
+                        try await Self.log(broker).contains("\(prefix)19")
+                    }
+                }
+                tasks.cancelAll()
+            }
+        }
+    }
+
+    @Test(arguments: Store.allCases)
     func `of two relays on one database one publishes, and the other takes over when it is gone`(store: Store)
         async throws
     {

@@ -133,7 +133,7 @@ struct Invoiced: EventPayload {
         let from = try #require(own.range(of: "// \(name), from here:\n"))
         let to = try #require(own.range(of: "// \(name), to here."))
         let snippet = code(readme[shown.lowerBound..<end.lowerBound])
-        #expect(snippet.count > 300 && snippet == code(own[from.upperBound..<to.lowerBound]))
+        #expect(snippet.count > 250 && snippet == code(own[from.upperBound..<to.lowerBound]))
     }
 
     @Test func `the README's own test passes`() async throws { try await readmeTesting() }

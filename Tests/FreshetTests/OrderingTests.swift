@@ -78,6 +78,44 @@ import Testing
         }
     }
 
+    @Test(arguments: ["no handler", "older handler"])
+    func `a key whose retry nobody can handle any more goes on`(why: String) async throws {
+        try await Rig.with { rig in
+            let topic = Topic("orders")
+            func event(_ id: String, _ type: EventType, version: Int = 1) -> Event {
+                Event(
+                    id: id, source: "till", type: type, schemaVersion: version, partitionKey: "k", data: "{}")
+            }
+            for event in [
+                event("1", "order.placed", version: 2), event("2", "order.seen"), event("3", "order.seen"),
+            ] {
+                _ = try await Publisher(to: topic, on: rig.broker).publish(event)
+            }
+            let tried = Record<String>()
+            var patient = ordered()
+            patient.retry.base = .milliseconds(100)
+            let newer = Subscription(to: topic, group: "a", on: rig.broker, options: patient) {
+                On("order.placed") { delivery in
+                    tried.add(delivery.event.id)
+                    throw Hiccup()
+                }
+                On("order.seen") { _ in }
+            }
+            try await running(newer) {
+                try await eventually("it waits for its retry") { tried.count > 0 }
+            }
+            let seen = Record<String>()
+            let older = Subscription(to: topic, group: "a", on: rig.broker, options: ordered()) {
+                On("order.seen") { seen.add($0.event.id) }
+                if why == "older handler" { On("order.placed", newestVersion: 1) { _ in } }
+            }
+            try await running(older) {
+                try await eventually("the key goes on") { seen.all == ["2", "3"] }
+            }
+            #expect(try await rig.length(rig.keys.invalid("a")) == (why == "older handler" ? 1 : 0))
+        }
+    }
+
     @Test func `a slow key holds up no other, however many of its events wait`() async throws {
         try await Rig.with { rig in
             let (history, gate) = (KeyHistory(), Gate())

@@ -148,10 +148,13 @@ extension Consumer {
             }
             guard let handler = handlers[content.event.type] else {
                 counters.add(.ignored)
+                // A retry from when there was one: its key need not wait for it.
+                if stream.isRedelivery { goOn(without: content, stream.partition) }
                 end(content, .acknowledged)
                 return nil
             }
             guard content.event.schemaVersion <= handler.newestVersion else {
+                if stream.isRedelivery { goOn(without: content, stream.partition) }
                 throw .newer(content.event, than: handler.newestVersion)
             }
             return HeldEntry(

@@ -198,6 +198,11 @@ extension Consumer {
     ) {
         let reason = "delivered \(deliveries - 1) times and never settled: the process may die of it"
         logger.error("dead letter", metadata: ["entry": "\(entry.id)", "reason": "\(reason)"])
+        // With an order its key may wait for it.
+        if stream.isRedelivery, let content = try? DecodedFields(entry.fields, entry: entry.id, trusted: true)
+        {
+            goOn(without: content, stream.partition)
+        }
         let dead = HeldEntry(.unreadable, at: entry.id, of: stream, claimedUntil: askedAt + options.lease)
         hold(dead)
         finish(dead, .dead(failedAttempts: 0, reason: reason))

@@ -122,6 +122,10 @@ struct DecodedFields {
             }
         }
         if let problem { throw FreshetError(.invalidEvent, problem) }
+        // Databases cut texts off there, and two events would have one name.
+        guard !self.event.id.utf8.contains(0), !self.event.source.utf8.contains(0) else {
+            throw FreshetError(.invalidEvent, "the id or the source holds a NUL")
+        }
         guard let specVersion else { throw FreshetError(.invalidEvent, "no specversion") }
         guard specVersion.hasPrefix("1.") else {
             throw FreshetError(.invalidEvent, "specversion '\(specVersion.prefix(20))' is not 1.0")

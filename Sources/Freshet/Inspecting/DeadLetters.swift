@@ -165,7 +165,8 @@ private enum DeadLetterScripts {
                 retries = tonumber(fields[i + 1]) or 0
               elseif name == 'freshetoriginalid' then
                 original = fields[i + 1]
-              elseif string.sub(name, 1, 7) ~= 'freshet' or name == 'freshetreplay' and ARGV[2] == 'dead' then
+              elseif string.sub(name, 1, 7) ~= 'freshet' or name == 'freshetpacked'
+                  or name == 'freshetreplay' and ARGV[2] == 'dead' then
                 kept[#kept + 1] = name
                 kept[#kept + 1] = fields[i + 1]
               end

@@ -3,9 +3,9 @@ internal import Logging
 
 /// Reading parked events again when their turn has come.
 extension Consumer {
-    /// An operator has cancelled a retry: its key need not wait for it.
-    func goOn(without cancelled: DecodedFields, _ partition: Int) {
-        guard isOrdered, let key = cancelled.event.partitionKey, let position = cancelled.originalID else {
+    /// A retry will not be handled here: its key need not wait for it.
+    func goOn(without retry: DecodedFields, _ partition: Int) {
+        guard isOrdered, let key = retry.event.partitionKey, let position = retry.originalID else {
             return
         }
         if let lane = schedule.unblock(partition: partition, key: key, position: position) {

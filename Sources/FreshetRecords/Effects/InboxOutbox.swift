@@ -134,6 +134,18 @@ enum InboxOutbox {
         }
     }
 
+    /// The number of the newest event that waits to be published; nil when none does.
+    static func newestWaiting(in transaction: any RecordsTransaction) throws -> Int64? {
+        try transaction.query("SELECT max(seq) AS newest FROM outbox WHERE published_at IS NULL").first?
+            .integer("newest")
+    }
+
+    /// Gives the relay's lease back.
+    static func leaveLease(_ owner: String, in transaction: any RecordsTransaction) throws {
+        try transaction.enqueue(
+            "UPDATE outbox_relay SET held_until = 0 WHERE id = 1 AND owner = $1", .text(owner))
+    }
+
     /// Marks what was published, each row by its number: a range of numbers could hold one that was committed since.
     ///
     /// - Parameter id: where it stands in its log; nil when it waits for its time.

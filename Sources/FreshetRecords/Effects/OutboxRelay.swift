@@ -47,15 +47,13 @@ public struct OutboxRelay: Service {
     /// Relays until graceful shutdown or cancellation. What is left then waits in the database.
     public func run() async throws {
         await withTaskExecutorPreference(broker.client.loop) {
-            await cancelWhenGracefulShutdown {
-                await withDiscardingTaskGroup { tasks in
-                    tasks.addTask { await listen() }
-                    await relay()
-                    tasks.cancelAll()
-                }
+            await withDiscardingTaskGroup { tasks in
+                tasks.addTask { await listen() }
+                await cancelWhenGracefulShutdown { await relay() }
+                // What the last handlers committed leaves now rather than at the next start.
+                await drain()
+                tasks.cancelAll()
             }
-            // What the last handlers committed leaves now rather than at the next start.
-            await drain()
         }
     }
 
@@ -90,7 +88,7 @@ public struct OutboxRelay: Service {
                     try await prune()
                     nextPruning = .now + .seconds(60)
                 }
-                await waitForTurn()
+                if await waitForTurn() { continue }
                 // Without a word from the database other processes' commits ring no alarm here. A word can be lost.
                 await alarm.wait(for: turn.isListening ? .seconds(1) : .milliseconds(50))
             } catch {
@@ -100,29 +98,44 @@ public struct OutboxRelay: Service {
                         "cannot publish the outbox, trying again", metadata: ["reason": "\(error)"])
                 }
                 isFailing = true
+                // Another process may reach the server.
+                await leaveTurn(for: pause)
                 try? await Task.sleep(for: pause)
                 pause = min(pause * 2, .seconds(1))
             }
         }
     }
 
-    /// Does not ask, while another process relays: that one is told, or looks.
-    private func waitForTurn() async {
-        while !Task.isCancelled {
-            guard let left = turn.refusal else { return }
+    /// Does not ask, while another process relays: that one is told, or looks. False when there was nothing to wait for.
+    private func waitForTurn() async -> Bool {
+        var hasWaited = false
+        while !Task.isCancelled, let left = turn.refusal {
             await alarm.wait(for: left)
+            hasWaited = true
         }
+        return hasWaited
     }
 
+    /// Gives the lease back, and does not ask for it again for so long.
+    private func leaveTurn(for pause: Duration) async {
+        guard turn.isOurs else { return }
+        turn.left(for: pause)
+        let owner = owner
+        try? await database.transaction { try InboxOutbox.leaveLease(owner, in: $0) }
+    }
+
+    /// Publishes what waits now, and leaves the rest to others.
     private func drain() async {
-        while (try? await relayOnce()) == true {}
+        let newest = try? await database.read { try InboxOutbox.newestWaiting(in: $0) }
+        guard let newest else { return }
+        while (try? await relayOnce(upTo: newest)) == true {}
+        await leaveTurn(for: .zero)
     }
 
     /// Publishes until nothing is left; false when there was nothing to do.
-    private func relayOnce() async throws -> Bool {
-        guard try await !database.read({ try InboxOutbox.waiting(limit: 1, in: $0).isEmpty }) else {
-            return false
-        }
+    private func relayOnce(upTo last: Int64 = .max) async throws -> Bool {
+        let first = try await database.read { try InboxOutbox.waiting(limit: 1, in: $0) }.first
+        guard let first, first.sequence <= last else { return false }
         var rows = try await next(marking: [])
         guard !rows.isEmpty else { return false }
         while !rows.isEmpty {
@@ -134,6 +147,7 @@ public struct OutboxRelay: Service {
             rows = try await next(marking: published)
             Drill.reached(.afterMark)
             if let failure { throw failure }
+            if let row = rows.first, row.sequence > last { break }
         }
         return true
     }

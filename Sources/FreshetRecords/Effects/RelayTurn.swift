@@ -24,7 +24,15 @@ final class RelayTurn: Sendable {
         set { state.withLock { $0.isListening = newValue } }
     }
 
-    func taken(until end: ContinuousClock.Instant) { state.withLock { $0.heldUntil = end } }
+    func taken(until end: ContinuousClock.Instant) {
+        state.withLock { state in
+            state.heldUntil = end
+            state.refusedUntil = .now
+        }
+    }
+
+    /// It is nobody's: this process is not to ask for so long.
+    func left(for pause: Duration) { refused(until: .now + pause) }
 
     func refused(until end: ContinuousClock.Instant) {
         state.withLock { state in

@@ -10,7 +10,7 @@ internal import Glibc
     /// The prepared statements by their text.
     private var names: [String: String] = [:]
     private var nextName = 0
-    /// What was sent and not answered: for a preparation the text of its statement.
+    /// What was sent and not answered: nil for a caller's statement, for a preparation the text of its statement.
     private var pending: [String?] = []
     private static let mostNames = 1000
 
@@ -39,6 +39,10 @@ internal import Glibc
 
     /// Queues a statement, whose result the next `results` waits for.
     func send(_ sql: String, _ values: [RecordsValue] = []) throws(PostgresFailure) {
+        guard !values.contains(where: \.holdsNUL) else {
+            // Here, and not at the server: libpq would cut the text off.
+            throw PostgresFailure(.statement, "a text holds a NUL", sqlState: "22021")
+        }
         let name = try name(for: sql)
         let sent = unsafe PostgresParameters(values).withPointers { count, values, lengths, formats in
             unsafe PQsendQueryPrepared(connection, name, count, values, lengths, formats, 0)
@@ -53,6 +57,8 @@ internal import Glibc
             // Texts that are made anew each time: those of before are of no use.
             names = [:]
             try send("DEALLOCATE ALL")
+            // Not one of the caller's: as a preparation it is in no one's count.
+            pending[pending.count - 1] = ""
         }
         nextName += 1
         let name = "freshet\(nextName)"

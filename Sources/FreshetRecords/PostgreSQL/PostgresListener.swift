@@ -24,6 +24,7 @@ extension PostgresRecords {
 /// Waits for notices on a thread of its own.
 private final class PostgresListener: Sendable {
     private struct State {
+        /// The connection's socket under a number of its own: libpq may close its one at any moment, and then that is another's.
         var socket: Int32?
         var isStopped = false
     }
@@ -32,14 +33,13 @@ private final class PostgresListener: Sendable {
     func listen(url: String, _ onNotice: () -> Void) throws {
         do throws(PostgresFailure) {
             let connection = try PostgresConnection(url: url)
-            // No longer than the connection: the number may be another's then.
-            defer { state.withLock { $0.socket = nil } }
+            defer { forget() }
             let isStopped = state.withLock { state in
-                state.socket = connection.socket
+                state.socket = dup(connection.socket)
                 return state.isStopped
             }
             if isStopped { return }
-            try connection.send("SELECT quote_ident('freshet ' || current_schema()) AS channel")
+            try connection.send("SELECT quote_ident('freshet ' || md5(current_schema())) AS channel")
             let channel = try connection.results()?.rows.first?.text("channel") ?? ""
             try connection.send("LISTEN \(channel)")
             try connection.results()
@@ -51,6 +51,13 @@ private final class PostgresListener: Sendable {
         } catch {
             if state.withLock({ $0.isStopped }) { return }
             throw error.recordsError
+        }
+    }
+
+    private func forget() {
+        state.withLock { state in
+            if let socket = state.socket { close(socket) }
+            state.socket = nil
         }
     }
 

@@ -12,8 +12,9 @@ public final class PostgresRecords: Records {
     public let dialect = SQLDialect(
         identityColumn: "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", bytesColumn: "BYTEA",
         sharedLock: " FOR SHARE",
-        // A channel is the database's, and services may be in one database, each in a schema of its own.
-        announcement: RecordsStatement("SELECT pg_notify('freshet ' || current_schema(), '')"))
+        // A channel is the database's, and services may be in one database, each in a schema of its own, whose name can be as long
+        // as a channel's.
+        announcement: RecordsStatement("SELECT pg_notify('freshet ' || md5(current_schema()), '')"))
 
     let url: String
     private let writer: PostgresSeat

@@ -81,6 +81,11 @@ private enum PostgresType {
     static let numeric: Oid = 1700
 }
 
+extension RecordsValue {
+    /// PostgreSQL's text cannot.
+    var holdsNUL: Bool { if case .text(let text) = self { text.utf8.contains(0) } else { false } }
+}
+
 /// A statement's parameters as libpq takes them: texts, and bytes as they are.
 struct PostgresParameters {
     private var storage: [UInt8] = []

@@ -155,7 +155,11 @@ final class PostgresSeat: @unchecked Sendable {
         guard !works.isEmpty else { return }
         for statement in works.lazy.flatMap(\.first) { try connection.send(statement.sql, statement.values) }
         // Behind those of BEGIN and what else there may be.
-        var changes = try connection.changes().suffix(works.reduce(0) { $0 + $1.first.count })
+        let count = works.reduce(0) { $0 + $1.first.count }
+        var changes = try connection.changes().suffix(count)
+        guard changes.count == count else {
+            throw PostgresFailure(.statement, "\(count) statements have \(changes.count) results")
+        }
         for work in works {
             work.changes = Array(changes.prefix(work.first.count))
             changes.removeFirst(work.first.count)

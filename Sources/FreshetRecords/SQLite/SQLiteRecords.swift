@@ -63,12 +63,17 @@ public final class SQLiteRecords: Records {
     public func read<Value: Sendable>(
         _ body: @escaping @Sendable (any RecordsTransaction) throws -> Value
     ) async throws -> Value {
+        // A write finds out whether the connection is still of use, and has it opened anew.
+        if queue.withLock({ $0 == nil }) { try await transaction { _ in } }
         guard let queue = queue.withLock({ $0 }) else {
             throw RecordsError(.unavailable, "the database is being opened again")
         }
         do {
-            return try await queue.writeWithoutTransaction { try body(SQLiteTransaction(database: $0)) }
+            return try await queue.writeWithoutTransaction {
+                try body(SQLiteTransaction(database: $0, isTransaction: false))
+            }
         } catch {
+            if Self.isOfConnection(error) { _ = try? await transaction { _ in } }
             throw Self.translated(error)
         }
     }
@@ -137,7 +142,7 @@ public final class SQLiteRecords: Records {
     private func commit(_ works: [Work], isolated: Bool, on database: Database) -> (any Error)? {
         do {
             try database.inTransaction(.immediate) {
-                let transaction = SQLiteTransaction(database: database)
+                let transaction = SQLiteTransaction(database: database, isTransaction: true)
                 for work in works where !work.isOver {
                     work.failure = nil  // of a shared commit that failed: this run is what counts
                     guard isolated else {

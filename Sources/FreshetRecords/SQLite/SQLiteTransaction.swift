@@ -6,6 +6,7 @@ internal import GRDBSQLite
 /// of four values costs half as much again (perf, 256 events a commit).
 struct SQLiteTransaction: RecordsTransaction {
     let database: Database
+    let isTransaction: Bool
 
     func execute(_ sql: String, _ values: [RecordsValue]) throws -> Int {
         try run(sql, values) { _ in }
@@ -30,6 +31,10 @@ struct SQLiteTransaction: RecordsTransaction {
     func lock(_ name: String) throws {}
 
     private func run(_ sql: String, _ values: [RecordsValue], _ body: (Statement) -> Void) throws {
+        // Some errors (a full disk) end the whole transaction: what a body did after one would stand by itself.
+        guard !isTransaction || database.isInsideTransaction else {
+            throw RecordsError(.statement, "the transaction has ended with an earlier statement's error")
+        }
         let statement = try database.cachedStatement(sql: sql)
         let handle = unsafe statement.sqliteStatement
         // Nothing of one run is left for the next, also after an error.

@@ -36,6 +36,12 @@ struct ServiceState: Sendable {
             let outbox = try database.query(
                 "SELECT source, event_id, deliver_at FROM outbox WHERE published_at IS NOT NULL")
             let later = outbox.compactMap { row in row.integer("deliver_at").map { (key(row), $0) } }
+            // Before the inbox, which knows of every effect that is there by now.
+            let journal =
+                try hasJournal
+                ? database.query(
+                    "SELECT source, event_id FROM effect_journal WHERE consumer_group = $1", .text(service)
+                ).map(key) : nil
             return ServiceState(
                 inbox: Set(
                     try database.query(
@@ -48,7 +54,7 @@ struct ServiceState: Sendable {
                     try database.query(
                         """
                         SELECT source, event_id, log, epoch, \(commit) AS place FROM inbox
-                        WHERE consumer_group = $1 AND epoch IS NOT NULL ORDER BY place
+                        WHERE consumer_group = $1 AND epoch IS NOT NULL AND \(commit) IS NOT NULL ORDER BY place
                         """, .text(service)
                     ).map { row in
                         Owned(
@@ -56,11 +62,7 @@ struct ServiceState: Sendable {
                             commit: row.integer("place") ?? 0)
                     }
                 },
-                journal: hasJournal
-                    ? try database.query(
-                        "SELECT source, event_id FROM effect_journal WHERE consumer_group = $1",
-                        .text(service)
-                    ).map(key) : nil)
+                journal: journal)
         }
     }
 

@@ -33,8 +33,10 @@ struct Verification: Sendable {
         for service in ShopTopology.services {
             services[service] = try await ServiceState.read(service, folder)
         }
+        let scheduled = try await DeliveryChecks.scheduledCount(broker)
         let history = try await History.read(broker)
-        let delivery = DeliveryChecks(broker: broker, history: history, services: services)
+        let delivery = DeliveryChecks(
+            broker: broker, history: history, services: services, scheduledCount: scheduled)
         let records = try await RecordChecks(folder: folder, history: history, services: services)
         let owners = OwnerChecks(history: history, services: services, inOrder: inOrder)
         return try await delivery.run() + records.run() + owners.run()

@@ -52,7 +52,12 @@ struct Verify: AsyncParsableCommand {
             checks = try await withRedisServer(server) { try await verify(folder, on: $0.url) }
         }
         print(try render(checks))
-        if checks.contains(where: { !$0.isHeld }) { throw ExitCode(ExitStatus.failed.rawValue) }
+        if checks.contains(where: { !$0.isHeld }) {
+            StandardError.write(
+                "Redis and the databases are not read in one moment: what is under way just now can look broken. Look again when the shop is at rest."
+            )
+            throw ExitCode(ExitStatus.failed.rawValue)
+        }
     }
 
     private func verify(_ folder: ShopFolder, on url: String) async throws -> [Check] {

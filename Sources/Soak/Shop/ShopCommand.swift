@@ -116,11 +116,11 @@ struct ShopCommand: AsyncParsableCommand {
             switch step {
             case .beforeHandler, .beforeCommit, .afterCommit, .beforeAcknowledge:
                 parts.append("\(step.rawValue)=kill/\(one(of: runs, in: 6))")
-            case .afterOutsideCall: parts.append("\(step.rawValue)=kill/\(one(of: orders, in: 4))")
+            case .afterOutsideCall: parts.append("\(step.rawValue)=kill/\(one(of: orders, in: 8))")
             // Of batches, whose number depends on how much comes together.
             case .afterAcknowledge: parts.append("\(step.rawValue)=kill/\(one(of: runs, in: 40))")
             case .beforePublish, .afterPublish, .afterMark:
-                parts.append("\(step.rawValue)=kill/\(one(of: orders, in: 150))")
+                parts.append("\(step.rawValue)=kill/\(one(of: orders, in: 1000))")
             }
         }
         parts.append("before-commit=freeze/\(one(of: runs, in: 4))")
