@@ -57,42 +57,36 @@ struct EmbeddedProvider: PaymentProvider {
 
     /// Nil for no answer.
     private static func charge(_ charge: Charge, _ ledger: any RecordsTransaction) throws -> ChargeAnswer? {
-        try ledger.lock("charge \(charge.idempotencyKey)")
-        let known = try ledger.query(
-            "SELECT attempts, status, reference FROM charges WHERE idempotency_key = $1",
-            .text(charge.idempotencyKey)
-        ).first
-        let reference = known?.text("reference") ?? ""
-        switch known?.text("status") {
-        case "captured": return .captured(reference: reference)
-        case "declined": return .declined(reason: reference)
-        default: break
-        }
-        let attempts = (known?.integer("attempts") ?? 0) + 1
-        let answer: ChargeAnswer? =
+        let captured = ("captured", "emb_\(charge.orderID)")
+        // What it says to the first question and, when that was nothing, to the next ones.
+        let (first, later) =
             switch charge.token {
-            case "tok_timeout": nil
-            case "tok_flaky" where attempts == 1: nil
-            case "tok_declined": .declined(reason: "card_declined")
-            default: .captured(reference: "emb_\(charge.orderID)")
+            case "tok_timeout": (("unknown", ""), ("unknown", ""))
+            case "tok_flaky": (("unknown", ""), captured)
+            case "tok_declined": (("declined", "card_declined"), ("declined", "card_declined"))
+            default: (captured, captured)
             }
-        let (status, text) =
-            switch answer {
-            case .captured(let reference): ("captured", reference)
-            case .declined(let reason): ("declined", reason)
-            case nil: ("unknown", "")
-            }
-        try ledger.enqueue(
+        let row = try ledger.query(
             """
             INSERT INTO charges (idempotency_key, order_id, currency, amount_minor, attempts, status, reference,
               updated_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-            ON CONFLICT (idempotency_key) DO UPDATE SET attempts = excluded.attempts, status = excluded.status,
-              reference = excluded.reference, updated_at = excluded.updated_at
+            VALUES ($1, $2, $3, $4, 1, $5, $6, $7)
+            ON CONFLICT (idempotency_key) DO UPDATE SET
+              attempts = charges.attempts + 1,
+              status = CASE WHEN charges.status = 'unknown' THEN $8 ELSE charges.status END,
+              reference = CASE WHEN charges.status = 'unknown' THEN $9 ELSE charges.reference END,
+              updated_at = excluded.updated_at
+            RETURNING status, reference
             """,
             .text(charge.idempotencyKey), .text(charge.orderID), .text(charge.currency),
-            .integer(charge.amount),
-            .integer(attempts), .text(status), .text(text), .text(Timestamp.now().description))
-        return answer
+            .integer(charge.amount), .text(first.0), .text(first.1), .text(Timestamp.now().description),
+            .text(later.0), .text(later.1)
+        ).first
+        let reference = row?.text("reference") ?? ""
+        return switch row?.text("status") {
+        case "captured": .captured(reference: reference)
+        case "declined": .declined(reason: reference)
+        default: nil
+        }
     }
 }

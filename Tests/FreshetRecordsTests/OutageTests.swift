@@ -23,7 +23,8 @@ import Testing
             let handlers = (0..<20).map { number in
                 Task {
                     let id = "\(round)-\(number)"
-                    let text = String(repeating: "x", count: 20_000)
+                    // More in the second round than the write-ahead log has room for from the first.
+                    let text = String(repeating: "x", count: 20_000 + round * 80_000)
                     try await records.handle(try Scratch.delivery(id)) {
                         try $0.execute("INSERT INTO notes VALUES (1, $1)", .text(text))
                     }

@@ -158,9 +158,10 @@ public struct OutboxRelay: Service {
     /// Marks what was published and takes the next batch, in one transaction; none while another process relays.
     private func next(marking published: [Published]) async throws -> [InboxOutbox.Waiting] {
         let (owner, batch, asked) = (owner, Self.batch, ContinuousClock.now)
+        let dialect = database.dialect
         let (refusal, rows) = try await database.transaction {
             transaction -> (Int64, [InboxOutbox.Waiting]) in
-            try InboxOutbox.mark(published, in: transaction)
+            try InboxOutbox.mark(published, in: transaction, dialect: dialect)
             let refusal = try InboxOutbox.holdLease(
                 owner, now: .now(), for: Self.lease.components.seconds * 1000, in: transaction)
             return (refusal, refusal == 0 ? try InboxOutbox.waiting(limit: batch, in: transaction) : [])
