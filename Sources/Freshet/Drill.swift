@@ -60,7 +60,7 @@ package enum Drill {
 
     /// The process is there.
     package static func reached(_ step: Step) {
-        guard case .success(let orders) = orders, !orders.isEmpty else { return }
+        guard isOn, case .success(let orders) = orders else { return }
         for order in orders where order.step == step && Int.random(in: 0..<order.oneOf) == 0 {
             let line = Array(
                 "drill: \(order.signal == SIGSTOP ? "frozen" : "killed") at \(step.rawValue)\n".utf8)
@@ -70,5 +70,5 @@ package enum Drill {
     }
 
     /// Whether something was ordered.
-    package static var isOn: Bool { description != nil }
+    package static let isOn = description != nil
 }

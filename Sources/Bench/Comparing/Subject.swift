@@ -58,12 +58,8 @@ struct Subject: Sendable {
 
     /// All programs stand side by side.
     static func program(_ name: String) throws -> String {
-        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-        let length = unsafe readlink("/proc/self/exe", &buffer, buffer.count)
-        let own = String(decoding: buffer.prefix(max(0, length)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        let path = String(own.prefix(upTo: own.lastIndex(of: "/") ?? own.startIndex) + "/\(name)")
-        guard FileManager.default.isExecutableFile(atPath: path) else {
-            throw BenchError("'\(path)' is not there: build it too (make bench)")
+        guard let path = Programs.beside(name) else {
+            throw BenchError("'\(Programs.ownFolder)/\(name)' is not there: build it too (make bench)")
         }
         return path
     }
