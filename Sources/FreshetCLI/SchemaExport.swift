@@ -32,17 +32,20 @@ extension Schema {
             for mismatch in system.unreadable { StandardError.write(mismatch) }
             do {
                 try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+                var paths: [String] = []
                 for (version, schema) in system.schemas.sorted(by: { $0.key < $1.key }) {
-                    try write(schema.json, to: version.fileName)
+                    paths.append(try write(schema.json, to: version.fileName))
                 }
-                try write(system.asyncAPI(title: title), to: "asyncapi.json")
+                paths.append(try write(system.asyncAPI(title: title), to: "asyncapi.json"))
+                // When all are there: whoever reads may go away.
+                for path in paths { StandardOutput.write(path) }
             } catch { throw ToolError(.failed, "\(folder): cannot be written") }
         }
 
-        private func write(_ document: JSONValue, to name: String) throws {
+        private func write(_ document: JSONValue, to name: String) throws -> String {
             let path = "\(folder)/\(name)"
             try Data((document.text + "\n").utf8).write(to: URL(filePath: path), options: .atomic)
-            StandardOutput.write(path)
+            return path
         }
 
         private static func description(_ program: String) async throws -> ServiceDescription {
