@@ -42,12 +42,15 @@ struct ShopCommand: AsyncParsableCommand {
         })
     var ordering = Ordering.any
 
+    @Option(help: "About how many processes freeze within a transaction.")
+    var freezes = 4
+
     static let lease = Duration.seconds(2)
 
     func run() async throws {
         let seed = seed ?? UInt64.random(in: 0 ... .max)
         print(
-            "soak shop --seed \(seed) --store \(store.rawValue) --orders \(orders) --seconds \(seconds) --replicas \(replicas) --ordering \(ordering.rawValue)"
+            "soak shop --seed \(seed) --store \(store.rawValue) --orders \(orders) --seconds \(seconds) --replicas \(replicas) --ordering \(ordering.rawValue) --freezes \(freezes)"
         )
         try await untilInterrupted { try await attack(seed) }
     }
@@ -65,7 +68,7 @@ struct ShopCommand: AsyncParsableCommand {
     private func attack(_ seed: UInt64, _ server: LocalRedisServer, _ database: LocalPostgres?) async throws {
         let shop = try ShopUnderAttack(server: server, database: database, ordering: ordering)
         try shop.writeOrders(orders, seed: seed)
-        let up = try shop.up(replicas: replicas, drill: Self.drill(orders: orders))
+        let up = try shop.up(replicas: replicas, drill: drill)
         let isUp = try await shop.eventually(within: .seconds(60)) { try await shop.groups().count == 5 }
         let place = try shop.start(
             "place", ["--orders", shop.orders, "--rate", "\(max(1, orders / max(1, seconds)))/s"],
@@ -108,7 +111,7 @@ struct ShopCommand: AsyncParsableCommand {
     }
 
     /// So that a handful of processes die, and some freeze, at each step: an order is five runs of handlers.
-    private static func drill(orders: Int) -> String {
+    private var drill: String {
         func one(of times: Int, in count: Int) -> Int { max(1, times / count) }
         let runs = 5 * orders
         var parts: [String] = []
@@ -123,7 +126,7 @@ struct ShopCommand: AsyncParsableCommand {
                 parts.append("\(step.rawValue)=kill/\(one(of: orders, in: 1000))")
             }
         }
-        parts.append("before-commit=freeze/\(one(of: runs, in: 4))")
+        parts.append("before-commit=freeze/\(one(of: runs, in: freezes))")
         parts.append("after-commit=freeze/\(one(of: runs, in: 3))")
         parts.append("after-publish=freeze/\(one(of: orders, in: 10))")
         return parts.joined(separator: ",")
