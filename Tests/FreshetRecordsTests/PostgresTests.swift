@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Freshet
 import FreshetRecords
 import FreshetTesting
@@ -221,6 +222,48 @@ import Testing
             #expect(ContinuousClock.now - asked < .milliseconds(500))
             try await slow.value
             #expect(try await tallies(database) == [0, 0], "it did not start, and does not any more")
+        }
+    }
+
+    @Test func `TLS is as strict as the URL's sslmode`() async throws {
+        let certificates = try await TestCertificates()
+        let folder = "/tmp/freshet-pgtls-\(String(UInt64.random(in: 0 ... .max), radix: 36))"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        var options: [String] = []
+        let port = freePort()
+        for (setting, path) in [
+            ("ssl_cert_file", certificates.server.certificate), ("ssl_key_file", certificates.server.key),
+        ] {
+            let copy = "\(folder)/\(setting)"
+            try FileManager.default.copyItem(atPath: path, toPath: copy)
+            unsafe chmod(copy, 0o600)
+            // The server does not run as root, and wants its key to itself.
+            if getuid() == 0 { _ = try await Programs.run("/usr/bin/chown", ["postgres", copy]) }
+            options += ["-c", "\(setting)=\(copy)"]
+        }
+        // The last of a setting counts.
+        options += ["-c", "ssl=on", "-c", "listen_addresses=127.0.0.1", "-c", "port=\(port)"]
+        try await withPostgres(LocalPostgres(options: options)) { _ in
+            func uses(_ query: String) async throws -> String? {
+                let url = "postgres://freshet@127.0.0.1:\(port)/postgres?\(query)"
+                return try await RecordsDatabase.open(url: url).read {
+                    try $0.query("SELECT ssl::text AS ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+                }.first?.text("ssl")
+            }
+            let authority = "sslrootcert=\(certificates.authority)"
+            let strict = try await uses("sslmode=verify-full&\(authority)")
+            let (encrypted, plain) = (try await uses("sslmode=require"), try await uses("sslmode=disable"))
+            #expect((strict, encrypted, plain) == ("true", "true", "false"))
+            for wrong in [
+                "sslmode=verify-full&sslrootcert=\(certificates.strangersAuthority)",
+                "sslmode=verify-full&sslrootcert=/none.pem",
+                // A certificate for localhost and 127.0.0.1.
+                "sslmode=verify-full&\(authority)&host=elsewhere.example&hostaddr=127.0.0.1",
+            ] {
+                let error = await #expect(throws: RecordsError.self) { _ = try await uses(wrong) }
+                #expect(error?.code == .cannotOpen, "\(wrong): \(String(describing: error))")
+            }
         }
     }
 

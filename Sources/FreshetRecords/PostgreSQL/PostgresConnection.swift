@@ -27,6 +27,7 @@ internal import Glibc
             // What another attempt does not cure: libpq gives no SQLSTATE for it before version 17.
             let isRefused = [
                 "authentication failed", "does not exist", "no password supplied", "no pg_hba.conf entry",
+                "certificate verify failed", "does not match host name", "root certificate file",
             ]
             throw PostgresFailure(isRefused.contains(where: message.contains) ? .refused : .lost, message)
         }
