@@ -113,6 +113,7 @@ soak: setup ## Kill, freeze and cut consumers, workers and servers for minutes, 
 	$(BIN)/soak shop $(SOAK)
 	$(BIN)/soak shop --store postgres $(SOAK)
 	$(BIN)/soak shop --store postgres --ordering perKey $(SOAK)
+	$(BIN)/soak owners
 
 rolling: setup ## Change workers of version 1 for those of version 2 under load, one by one
 	for product in soak freshet shop order-worker customer-worker payment-worker; do swift build $(RELEASE) --product $$product || exit; done

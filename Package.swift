@@ -116,7 +116,11 @@ let package = Package(
         library("Workbench", [arguments, signals]),
         executable(
             "Soak",
-            ["Workbench", "Freshet", "Hiredis", "FreshetTesting", arguments, lifecycle, logging, signals]),
+            [
+                "Workbench", "Freshet", "FreshetRecords", "Hiredis", "FreshetTesting", arguments, lifecycle,
+                logging,
+                signals,
+            ]),
         executable("TestedOn", ["FreshetTesting", "Hiredis"]),
         // What the client is measured against: the usual C program on plain hiredis, and on sqlite3.
         .executableTarget(

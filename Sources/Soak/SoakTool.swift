@@ -18,7 +18,7 @@ struct SoakTool: AsyncParsableCommand {
             """,
         subcommands: [
             KillCommand.self, RebalanceCommand.self, ReclaimCommand.self, ShopCommand.self,
-            RollingCommand.self, ConsumerCommand.self,
+            RollingCommand.self, OwnersCommand.self, ConsumerCommand.self,
         ])
 }
 

@@ -20,6 +20,8 @@ internal import Glibc
             throw PostgresFailure(.lost, "no memory for a connection")
         }
         unsafe self.connection = unsafe connection
+        // "already exists, skipping" is nothing for a log.
+        unsafe PQsetNoticeProcessor(connection, { _, _ in }, nil)
         guard unsafe PQstatus(connection) == CONNECTION_OK, unsafe PQsetnonblocking(connection, 1) == 0,
             unsafe PQenterPipelineMode(connection) == 1
         else {
