@@ -147,37 +147,42 @@ import Testing
         }
     }
 
-    @Test(arguments: ["freeze", "kill"])
-    func `a server that is away for ten seconds is waited for, without a flood of log lines`(how: String)
+    @Test(arguments: ["freeze", "kill"], Store.allCases)
+    func `a server that is away for ten seconds is waited for, without a flood of log lines`(
+        how: String, store: Store
+    )
         async throws
     {
-        let folder = try Folder()
-        let server = LocalRedisServer(appendOnly: true, options: ["--appendfsync", "always"])
-        try await withRedisServer(server) { server in
-            let shop = try Program.start(
-                "shop",
-                [
-                    "up", "--orders", folder.demoOrders(4000), "--data", "\(folder.path)/data",
-                    "--exit-when-settled",
-                    "--format", "json", "--redis-url", server.url,
-                ], in: folder)
-            let client = RedisClient(try RedisConfiguration(url: server.url))
-            defer { client.close() }
-            try await eventually("some payments are decided") {
-                (try? await client.send(RedisCommand("XLEN", "shop:events:{payments:0}")).integer) ?? 0 > 300
-            }
-            if how == "freeze" { server.pause() } else { await server.kill() }
-            try await Task.sleep(for: .seconds(10))
-            if how == "freeze" { server.resume() } else { try await server.start() }
-            let outcome = try await shop.outcome()
-            #expect(outcome.ending == .exited(0), "\(outcome.errors)")
-            #expect(try SummaryFile(outcome.output).orders.placed == 0)
-            try await verifyShop(folder, redisURL: server.url)
-            for service in ["order", "customer", "payment"] {
-                let log = try String(
-                    contentsOfFile: "\(folder.path)/data/logs/\(service)-1.log", encoding: .utf8)
-                let lines = log.split(separator: "\n").filter { !$0.contains("the handler threw") }
-                #expect(lines.count < 25, "\(service) wrote \(lines.count) lines")
+        try await store.withRecords { records in
+            let folder = try Folder()
+            let server = LocalRedisServer(appendOnly: true, options: ["--appendfsync", "always"])
+            try await withRedisServer(server) { server in
+                let shop = try Program.start(
+                    "shop",
+                    [
+                        "up", "--orders", folder.demoOrders(4000), "--data", "\(folder.path)/data",
+                        "--exit-when-settled",
+                        "--format", "json", "--redis-url", server.url,
+                    ] + records, in: folder)
+                let client = RedisClient(try RedisConfiguration(url: server.url))
+                defer { client.close() }
+                try await eventually("some payments are decided") {
+                    (try? await client.send(RedisCommand("XLEN", "shop:events:{payments:0}")).integer) ?? 0
+                        > 300
+                }
+                if how == "freeze" { server.pause() } else { await server.kill() }
+                try await Task.sleep(for: .seconds(10))
+                if how == "freeze" { server.resume() } else { try await server.start() }
+                let outcome = try await shop.outcome()
+                #expect(outcome.ending == .exited(0), "\(outcome.errors)")
+                #expect(try SummaryFile(outcome.output).orders.placed == 0)
+                try await verifyShop(folder, redisURL: server.url)
+                for service in ["order", "customer", "payment"] {
+                    let log = try String(
+                        contentsOfFile: "\(folder.path)/data/logs/\(service)-1.log", encoding: .utf8)
+                    let lines = log.split(separator: "\n").filter { !$0.contains("the handler threw") }
+                    #expect(lines.count < 25, "\(service) wrote \(lines.count) lines")
+                }
             }
         }
     }
@@ -223,26 +228,34 @@ import Testing
         }
     }
 
-    @Test func `a signal drains the shop and leaves nothing running`() async throws {
-        let folder = try Folder()
-        let shop = try Program.start(
-            "shop", ["up", "--orders", folder.demoOrders(1000), "--data", "\(folder.path)/data"], in: folder)
-        try await eventually("workers run") {
-            Processes.children(of: shop.child.id).filter { $0.name.hasSuffix("-worker") }.count == 3
+    @Test(arguments: Store.allCases) func `a signal drains the shop and leaves nothing running`(store: Store)
+        async throws
+    {
+        try await store.withRecords { records in
+            let folder = try Folder()
+            let shop = try Program.start(
+                "shop",
+                ["up", "--orders", folder.demoOrders(1000), "--data", "\(folder.path)/data"] + records,
+                in: folder)
+            try await eventually("workers run") {
+                Processes.children(of: shop.child.id).filter { $0.name.hasSuffix("-worker") }.count == 3
+            }
+            try await eventually("orders are handled") { shop.errors.contains("placed 1000") }
+            let client = RedisClient(
+                try RedisConfiguration(url: "unix://\(folder.path)/data/redis/redis.sock"))
+            defer { client.close() }
+            let server = try await client.send(RedisCommand("INFO", "server")).string
+            let version = try await ServerUnderTest().version
+            #expect(
+                server?.contains("_version:\(version)\r\n") == true, "the shop starts the server under test")
+            let children = Processes.children(of: shop.child.id)
+            shop.child.signal(SIGTERM)
+            let outcome = try await shop.outcome(within: .seconds(40))
+            #expect(outcome.ending == .exited(0), "\(outcome.errors)")
+            #expect(children.count == 4)
+            #expect(children.allSatisfy { kill($0.id, 0) != 0 })
+            try await verifyShop(folder)
         }
-        try await eventually("orders are handled") { shop.errors.contains("placed 1000") }
-        let client = RedisClient(try RedisConfiguration(url: "unix://\(folder.path)/data/redis/redis.sock"))
-        defer { client.close() }
-        let server = try await client.send(RedisCommand("INFO", "server")).string
-        let version = try await ServerUnderTest().version
-        #expect(server?.contains("_version:\(version)\r\n") == true, "the shop starts the server under test")
-        let children = Processes.children(of: shop.child.id)
-        shop.child.signal(SIGTERM)
-        let outcome = try await shop.outcome(within: .seconds(40))
-        #expect(outcome.ending == .exited(0), "\(outcome.errors)")
-        #expect(children.count == 4)
-        #expect(children.allSatisfy { kill($0.id, 0) != 0 })
-        try await verifyShop(folder)
     }
 
     @Test func `verify notices records that are not right`() async throws {
