@@ -69,7 +69,7 @@ class Work: @unchecked Sendable {
     var isOver: Bool { false }
 }
 
-/// `@unchecked Sendable` as its parent: the value is the serving thread's alone, the caller stands behind a lock.
+/// `@unchecked Sendable`, as its parent, because the value is the serving thread's alone and the caller stands behind a lock.
 private final class BodyWork<Value: Sendable>: Work, @unchecked Sendable {
     private enum Caller {
         case coming

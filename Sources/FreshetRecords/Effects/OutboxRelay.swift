@@ -118,7 +118,7 @@ public struct OutboxRelay: Service {
 
     /// Gives the lease back, and does not ask for it again for so long.
     private func leaveTurn(for pause: Duration) async {
-        guard turn.isOurs else { return }
+        // Also when it has lapsed: to find out that a server is away can take longer than the lease.
         turn.left(for: pause)
         let owner = owner
         try? await database.transaction { try InboxOutbox.leaveLease(owner, in: $0) }
