@@ -77,9 +77,9 @@ compatible: setup ## Check that the schemas break no consumer of another commit'
 matrix: setup ## Run all tests on other servers, and with another hiredis
 	@scripts/matrix.sh $(MATRIX)
 
-failover: setup ## Run the failover tests alone, where writing may stand still 1 s longer than the servers need
+failover: setup ## Run the failover and fault tests alone, with the time they have on a machine of one's own
 	swift build --build-tests
-	FRESHET_STRICT_TIMING=1 swift test --skip-build --filter HiredisTests.FailoverTests
+	FRESHET_STRICT_TIMING=1 swift test --skip-build --filter 'HiredisTests\.(FailoverTests|FaultTests)' --no-parallel
 
 sanitize: setup ## Run the client's tests under the address and the thread sanitizer
 	swift build --build-tests --sanitize address --scratch-path .build-sanitize/address

@@ -276,7 +276,7 @@ import Testing
             }
             #expect(worker.child.ending == nil, "it waits for what runs")
             worker.child.signal(SIGINT)
-            #expect(try await worker.outcome(within: .seconds(5)).ending == .exited(130))
+            #expect(try await worker.outcome(within: .seconds(15)).ending == .exited(130))
         }
     }
 

@@ -178,7 +178,7 @@ import Testing
         try await Rig.with { rig in
             let (history, gate) = (KeyHistory(), Gate())
             // So long that only a hand-over in good order is in time.
-            let first = subscription(.orders, rig.broker, history, ordered(.seconds(6), concurrency: 8)) {
+            let first = subscription(.orders, rig.broker, history, ordered(.seconds(20), concurrency: 8)) {
                 _, _ in
                 await gate.wait()
             }
@@ -192,9 +192,9 @@ import Testing
                 try await tasks.waitForAll()
             }
             #expect((4..<40).contains(first.counters[.acknowledged]))
-            let second = subscription(.orders, rig.broker, history, ordered(.seconds(6)))
+            let second = subscription(.orders, rig.broker, history, ordered(.seconds(20)))
             try await running(second) {
-                try await eventually("the rest", within: .seconds(3)) { history.count == 40 }
+                try await eventually("the rest", within: .seconds(15)) { history.count == 40 }
                 try await eventually("settled") { try await rig.isSettled(.orders, "a") }
             }
             #expect(history.overlaps == 0 && history.disorder == [])

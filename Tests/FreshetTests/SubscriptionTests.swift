@@ -81,7 +81,7 @@ import Testing
                 On(Placed.self) { order, delivery in seen.add("\(order.orderId):\(delivery.attempt)") }
             }
             try await running(next) {
-                try await eventually("the rest", within: .seconds(5)) { seen.count == 4 }
+                try await eventually("the rest", within: .seconds(20)) { seen.count == 4 }
             }
             let all = started.all + seen.all.map { String($0.dropLast(2)) }
             #expect(Set(all) == Set((0..<8).map(String.init)))

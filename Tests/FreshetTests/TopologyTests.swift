@@ -117,7 +117,7 @@ import Testing
                     try await Task.sleep(for: .milliseconds(100))
                 }
                 gate.open()
-                try await eventually("the other nodes' entries are settled", within: .seconds(5)) {
+                try await eventually("the other nodes' entries are settled", within: .seconds(8)) {
                     for log in healthy where try await client.send(.xpending(log, "a")).count > 0 {
                         return false
                     }

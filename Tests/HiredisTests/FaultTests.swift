@@ -7,6 +7,11 @@ import Testing
 @testable import Hiredis
 
 @Suite struct FaultTests {
+    /// How soon a sender learns what became of its command: within 1 s on a machine of one's own (`make failover`); more
+    /// beside all other tests on two cores, yet less than the command timeout.
+    private static let promptly: Duration =
+        ProcessInfo.processInfo.environment["FRESHET_STRICT_TIMING"] == nil ? .seconds(8) : .seconds(1)
+
     /// Counts of one task's INCRs on a key of its own.
     private struct Tally: Sendable {
         var done = 0
@@ -58,7 +63,7 @@ import Testing
             }
             let death = try #require(killed.withLock { $0 })
             let slowest = try #require(tallies.values.map { $0.ended - death }.max())
-            #expect(slowest < .seconds(1), "the last sender learned after \(slowest)")
+            #expect(slowest < Self.promptly, "the last sender learned after \(slowest)")
             try await server.start()
             var pipeline = RedisPipeline()
             for number in 0..<1000 { pipeline.append("GET", "n\(number)") }
@@ -93,7 +98,7 @@ import Testing
                 }
             }
             let waited = ContinuousClock.now - started
-            #expect(waited >= .milliseconds(300) && waited < .seconds(2), "\(waited)")
+            #expect(waited >= .milliseconds(300) && waited < Self.promptly + .milliseconds(300), "\(waited)")
             server.resume()
             for number in 0..<200 {
                 #expect(
