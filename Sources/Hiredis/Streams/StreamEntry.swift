@@ -5,6 +5,12 @@ public struct StreamEntry: Sendable {
     /// Names and values in turn, views into the server's reply; none when the entry `isDeleted`.
     public let fields: RedisReplies
 
+    /// An entry that no server has sent just now: of an archive or a file.
+    package init(id: StreamID, fields: RedisReplies) {
+        self.id = id
+        self.fields = fields
+    }
+
     /// Whether the entry was deleted while a consumer held it: the list of pending entries still has its id, and
     /// nothing else is left. An entry that exists has at least one field.
     public var isDeleted: Bool { fields.count == 0 }

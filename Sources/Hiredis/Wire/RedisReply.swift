@@ -66,6 +66,11 @@ public struct RedisReplies: Sendable, Sequence {
         self.count = count
     }
 
+    /// Texts that no server has sent: they lie one behind the other in `bytes`, with these lengths.
+    package init(textLengths lengths: [Int], bytes: [UInt8]) {
+        self.init(storage: .texts(lengths: lengths, bytes: bytes), first: 0, count: lengths.count)
+    }
+
     /// Copies of these replies, as if they had come together.
     init(joining replies: [RedisReply]) {
         self.init(storage: .joining(replies), first: 0, count: replies.count)

@@ -26,6 +26,29 @@ struct ReplyStorage: @unchecked Sendable {
         return ReplyStorage(buffer: buffer, nodeCount: nodeCount, byteCount: byteCount)
     }
 
+    /// One storage with texts that lie one behind the other in `bytes`.
+    static func texts(lengths: [Int], bytes source: [UInt8]) -> ReplyStorage {
+        precondition(lengths.reduce(0, +) == source.count, "lengths that are not those of the bytes")
+        let buffer = ManagedBuffer<Void, UInt64>.create(
+            minimumCapacity: lengths.count * wordsPerNode + (source.count + 7) / 8
+        ) { _ in }
+        unsafe buffer.withUnsafeMutablePointerToElements { words in
+            let nodes = unsafe UnsafeMutableRawPointer(words).assumingMemoryBound(to: fch_node.self)
+            var start = 0
+            for (index, length) in lengths.enumerated() {
+                let node = fch_node(kind: UInt8(FCH_STRING), count: UInt32(length), value: Int64(start))
+                unsafe (nodes + index).initialize(to: node)
+                start += length
+            }
+            unsafe source.withUnsafeBytes { (source: UnsafeRawBufferPointer) in
+                guard let base = source.baseAddress else { return }
+                unsafe UnsafeMutableRawPointer(nodes + lengths.count).copyMemory(
+                    from: base, byteCount: source.count)
+            }
+        }
+        return ReplyStorage(buffer: buffer, nodeCount: lengths.count, byteCount: source.count)
+    }
+
     /// One storage with copies of these replies, one behind the other.
     static func joining(_ replies: [RedisReply]) -> ReplyStorage {
         let parts = replies.map { (storage: $0.storage, extent: $0.storage.extent(of: $0.index)) }
