@@ -25,11 +25,11 @@ public struct Broker: Sendable {
         PartitionKeys(namespace: namespace, topic: topic, partition: partition)
     }
 
-    func send<Answer>(_ command: RedisCommand<Answer>) async throws(FreshetError) -> Answer {
+    package func send<Answer>(_ command: RedisCommand<Answer>) async throws(FreshetError) -> Answer {
         do { return try await client.send(command) } catch { throw FreshetError(error) }
     }
 
-    func run(_ script: RedisScript, keys: [String], _ arguments: any RedisArgument...)
+    package func run(_ script: RedisScript, keys: [String], _ arguments: any RedisArgument...)
         async throws(FreshetError)
         -> RedisReply
     {

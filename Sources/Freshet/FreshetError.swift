@@ -25,6 +25,8 @@ public struct FreshetError: Error, Sendable, CustomStringConvertible {
         public static let full = Code(description: "full")
         /// The event was published, and has not survived what it should have: see `Durability`.
         public static let notDurable = Code(description: "not durable")
+        /// Somebody else is at it; later it may go.
+        public static let busy = Code(description: "busy")
         /// A request that cannot be met as things stand.
         public static let refused = Code(description: "refused")
     }

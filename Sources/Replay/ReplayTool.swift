@@ -24,7 +24,11 @@ struct ReplayTool: AsyncParsableCommand {
             Exit codes: 0 done, also when nothing was there to do, 1 failed, 2 partly done, 64 usage, 69 Redis unreachable, \
             75 try again later, 78 wrong password or URL, 130 interrupted.
             """,
-        subcommands: [Redeliver.self, RewindCommand.self])
+        subcommands: [
+            PlanCommand.self, Start.self, RunCommand.self, Redeliver.self, RewindCommand.self,
+            ListCommand.self,
+            Status.self, Watch.self, Pause.self, Resume.self, Cancel.self, Report.self, Audit.self,
+        ])
 
     static func main() async { await Tool.main(Self.self) }
 }

@@ -63,8 +63,8 @@ import Testing
                         "--format", "json",
                     ], server, folder)
                 #expect(done.ending == .exited(0), "\(done.errors)")
-                struct Report: Decodable { let redelivered: Int }
-                #expect(try Self.json(Report.self, done.output).redelivered == 600)
+                struct Report: Decodable { let done: Int }
+                #expect(try Self.json(Report.self, done.output).done == 600)
             }
             try await eventually("all is settled again") {
                 try await Self.isSettled(server, client, folder, entries: 600)

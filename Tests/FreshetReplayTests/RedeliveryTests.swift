@@ -16,7 +16,7 @@ import Testing
                 "XADD", rig.keys().events, "5-3", "data", raw, "id", "1", "colour", "blå", "colour", "",
                 "freshetreplay", "forged", "freshetattempt", "99", raw, "name", "type", "odd")
             let redelivery = try await rig.redeliver()
-            #expect(try await redelivery.run() == 1)
+            #expect(try await rig.run(redelivery) == 1)
             for try await entry in rig.broker.entries(of: rig.redelivery()) {
                 let expected: [[UInt8]] = [
                     Array("data".utf8), raw, Array("id".utf8), Array("1".utf8), Array("colour".utf8),
@@ -38,22 +38,22 @@ import Testing
             _ = try await rig.read(400)
             let all = try await rig.redeliver()
             try await rig.publish(2000...2010)
-            let survey = try await all.survey()
+            let survey = all.selected
             #expect(survey.count == 1000 && survey.types == ["even": 500, "odd": 500])
             #expect(survey.first == id(1) && survey.last == id(1000) && survey.ahead == 600)
-            var progress: [Int] = []
-            let count = try await all.run { count in
-                progress.append(count)
+            let progress = Record<Int>()
+            let count = try await rig.run(all) { now in
+                progress.add(now.done)
                 return true
             }
             #expect(count == 1000)
-            #expect(progress == progress.sorted() && progress.last == 1000)
+            #expect(progress.all == progress.all.sorted() && progress.all.last == 1000)
             #expect(try await rig.ids(rig.redelivery()) == (1...1000).map { id($0) })
             let part = try await rig.redeliver(from: .id(id(3)), to: .id(id(5)))
-            #expect(try await part.survey().count == 3)
-            #expect(try await part.run() == 3)
+            #expect(part.selected.count == 3)
+            #expect(try await rig.run(part) == 3)
             let time = { (milliseconds: Int64) in ReplayPoint.time(Timestamp(milliseconds: milliseconds)) }
-            #expect(try await rig.redeliver(from: time(998), to: time(2003)).survey().count == 7)
+            #expect(try await rig.redeliver(from: time(998), to: time(2003)).selected.count == 7)
         }
     }
 
@@ -62,11 +62,11 @@ import Testing
             try await rig.publish(1...12)
             try await rig.createGroup()
             try await rig.redis("XADD", rig.keys().events, "13-0", "id", "no type", "partitionkey", "k1")
-            #expect(try await rig.redeliver(types: ["odd"]).survey().types == ["odd": 6])
-            #expect(try await rig.redeliver(types: ["odd", "even"]).survey().count == 12)
-            #expect(try await rig.redeliver(types: ["other"]).survey().count == 0)
-            #expect(try await rig.redeliver(keys: ["k1"]).survey().types == ["odd": 2, "even": 2, "": 1])
-            #expect(try await rig.redeliver(types: ["odd"], keys: ["k0", "k2"]).run() == 4)
+            #expect(try await rig.redeliver(types: ["odd"]).selected.types == ["odd": 6])
+            #expect(try await rig.redeliver(types: ["odd", "even"]).selected.count == 12)
+            #expect(try await rig.redeliver(types: ["other"]).selected.count == 0)
+            #expect(try await rig.redeliver(keys: ["k1"]).selected.types == ["odd": 2, "even": 2, "": 1])
+            #expect(try await rig.run(rig.redeliver(types: ["odd"], keys: ["k0", "k2"])) == 4)
             #expect(try await rig.ids(rig.redelivery()) == [3, 5, 9, 11].map { id($0) })
         }
     }
@@ -77,9 +77,9 @@ import Testing
             try await rig.publish(5...600, partition: 1)
             try await rig.createGroup(partitions: 2)
             let redelivery = try await rig.redeliver(from: .id(id(200)))
-            let survey = try await redelivery.survey()
+            let survey = redelivery.selected
             #expect(survey.first == id(200) && survey.last == id(600) && survey.count == 101 + 401)
-            #expect(try await redelivery.run() == 502)
+            #expect(try await rig.run(redelivery) == 502)
             #expect(try await rig.ids(rig.redelivery(0)) == (200...300).map { id($0) })
             #expect(try await rig.ids(rig.redelivery(1)) == (200...600).map { id($0) })
         }
@@ -90,26 +90,20 @@ import Testing
             try await rig.publish(1...10)
             try await rig.createGroup()
             for (from, to) in [
-                (ReplayPoint.id(id(11)), .end), (.end, .end), (.start, .start), (.id(id(5)), .id(id(4))),
+                (ReplayPoint.id(id(11)), .end), (.end, .end), (.start, .start),
             ]
                 as [(ReplayPoint, ReplayPoint)]
             {
                 let redelivery = try await rig.redeliver(from: from, to: to)
-                let survey = try await redelivery.survey()
+                let survey = redelivery.selected
                 #expect(survey.count == 0 && survey.first == nil && survey.last == nil)
-                #expect(try await redelivery.run() == 0)
+                #expect(try await rig.run(redelivery) == 0)
             }
             #expect(try await rig.redis("XLEN", rig.redelivery()).integer == 0)
-        }
-    }
-
-    @Test func `it ends after a page when it is asked to`() async throws {
-        try await Rig.with { rig in
-            try await rig.publish(1...1000)
-            try await rig.createGroup()
-            let count = try await rig.redeliver().run { $0 < 100 }
-            #expect((100..<1000).contains(count))
-            #expect(try await rig.redis("XLEN", rig.redelivery()).integer == count)
+            let backwards = await #expect(throws: FreshetError.self) {
+                try await rig.redeliver(from: .id(id(5)), to: .id(id(4)))
+            }
+            #expect(backwards?.code == .refused)
         }
     }
 
@@ -119,9 +113,7 @@ import Testing
             try await rig.createGroup()
             func error(_ topic: TopicName, _ group: GroupName) async -> FreshetError? {
                 await #expect(throws: FreshetError.self) {
-                    try await Redelivery(
-                        RedeliverySelection(topic: topic, group: group, from: .start, to: .end),
-                        on: rig.broker)
+                    try await rig.broker.plan(ReplayRequest(topic: topic, to: .group(group)))
                 }
             }
             let topic = await error("order", "payment")
@@ -154,7 +146,7 @@ import Testing
                         seen.withLock { $0.count } == 5 && others.withLock { $0 } == 5
                     }
                     let redelivery = try await rig.redeliver(types: ["odd"])
-                    #expect(try await redelivery.run() == 5)
+                    #expect(try await rig.run(redelivery) == 5)
                     try await eventually("it has read again") { seen.withLock { $0.count } == 10 }
                     try await eventually("nothing is left") {
                         try await rig.broker.groupReports().allSatisfy(\.isSettled)

@@ -67,13 +67,27 @@ struct Rig {
         return ids
     }
 
+    /// A plan that has the group `payment` see events again.
     func redeliver(
-        from: ReplayPoint = .start, to: ReplayPoint = .end, types: Set<EventType> = [], keys: Set<String> = []
-    ) async throws -> Redelivery {
-        try await Redelivery(
-            RedeliverySelection(
-                topic: "orders", group: "payment", from: from, to: to, types: types, keys: keys),
-            on: broker)
+        from: ReplayPoint = .start, to: ReplayPoint = .end, types: Set<EventType> = [],
+        keys: Set<String> = [],
+        change: (inout ReplayRequest) -> Void = { _ in }
+    ) async throws -> ReplayPlan {
+        var request = ReplayRequest(topic: "orders", to: .group("payment"))
+        (request.from, request.to) = (from, to)
+        request.filter.types = types
+        request.filter.keys = keys
+        request.limits.waiting = nil
+        change(&request)
+        return try await broker.plan(request)
+    }
+
+    /// Runs a plan to its end; returns how many events it put where they go.
+    func run(
+        _ plan: ReplayPlan, onProgress: @escaping (ReplayProgress) -> Bool = { _ in true }
+    ) async throws -> Int {
+        let job = try await broker.save(plan, by: Actor("tester"))
+        return try await ReplayRun.run(job, by: Actor("tester"), on: broker, onProgress: onProgress).done
     }
 }
 

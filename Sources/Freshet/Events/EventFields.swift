@@ -8,8 +8,6 @@ enum Field {
     static let reason = "freshetreason"
     static let failedAt = "freshetfailedat"
     static let retries = "freshetretries"
-    /// Names that delivery adds, and no publisher.
-    static let reservedPrefix = "freshet"
     /// More than that is not an event: an attribute has one field, and a script can carry so many.
     static let most = 1000
 }

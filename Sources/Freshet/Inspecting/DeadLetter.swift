@@ -26,7 +26,8 @@ public struct DeadLetter: Sendable, Codable {
     /// When it was given up, RFC 3339.
     public let failedAt: String
 
-    init(_ entry: StreamEntry, partition: Int) {
+    /// What this entry of a dead-letter or invalid stream says.
+    package init(_ entry: StreamEntry, partition: Int) {
         func text(_ name: String) -> String { entry.field(name)?.string ?? "" }
         id = entry.id
         self.partition = partition

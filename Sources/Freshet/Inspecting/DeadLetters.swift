@@ -65,12 +65,13 @@ extension Broker {
     ///
     /// - Parameters:
     ///   - kind: the dead letters, or what was invalid, for a program that can read it by now.
+    ///   - replay: the replay that brings them back; nil for none.
     ///   - onProgress: called with the count after each batch; false ends it there.
     public func retryDeadLetters(
         _ selection: DeadLetterSelection, of group: GroupName, topic: Topic, _ kind: SetAside = .dead,
-        onProgress: (Int) -> Bool = { _ in true }
+        replay: String? = nil, onProgress: (Int) -> Bool = { _ in true }
     ) async throws(FreshetError) -> Int {
-        try await take(selection, of: group, topic, kind, DeadLetterScripts.retry, onProgress)
+        try await take(selection, of: group, topic, kind, DeadLetterScripts.retry, replay ?? "", onProgress)
     }
 
     /// Deletes dead letters for good; returns how many.
@@ -82,7 +83,7 @@ extension Broker {
         _ selection: DeadLetterSelection, of group: GroupName, topic: Topic, _ kind: SetAside = .dead,
         onProgress: (Int) -> Bool = { _ in true }
     ) async throws(FreshetError) -> Int {
-        try await take(selection, of: group, topic, kind, DeadLetterScripts.discard, onProgress)
+        try await take(selection, of: group, topic, kind, DeadLetterScripts.discard, "", onProgress)
     }
 
     /// A batch is so many: the server serves nobody else meanwhile.
@@ -90,14 +91,17 @@ extension Broker {
 
     private func take(
         _ selection: DeadLetterSelection, of group: GroupName, _ topic: Topic, _ kind: SetAside,
-        _ script: RedisScript, _ onProgress: (Int) -> Bool
+        _ script: RedisScript, _ replay: String, _ onProgress: (Int) -> Bool
     ) async throws(FreshetError) -> Int {
         var total = 0
         for partition in 0..<topic.partitions {
             let keys = keys(topic.name, partition)
             let letters = keys.setAside(kind, group)
             func run(_ ranges: [String]) async throws(FreshetError) -> Int {
-                let arguments: [any RedisArgument] = [Self.deadLetterBatch, kind.rawValue] + ranges
+                let arguments: [any RedisArgument] =
+                    [
+                        Self.deadLetterBatch, kind.rawValue, replay,
+                    ] + ranges
                 do {
                     let reply = try await script.run(
                         on: client, keys: [letters, keys.redelivery(group)], arguments: arguments)
@@ -149,7 +153,7 @@ extension Broker {
     }
 }
 
-/// KEYS letters redelivery; ARGV most kind [first last]... Each returns how many entries of these ranges it took. One entry is
+/// KEYS letters redelivery; ARGV most kind replay [first last]... Each returns how many entries of these ranges it took. One entry is
 /// read at a time, so that a hundred large ones are never in Lua's memory together.
 ///
 /// What was invalid has every field as it was, also names of delivery's own that a publisher forged: the last one of a name is
@@ -166,7 +170,7 @@ private enum DeadLetterScripts {
               elseif name == 'freshetoriginalid' then
                 original = fields[i + 1]
               elseif string.sub(name, 1, 7) ~= 'freshet' or name == 'freshetpacked'
-                  or name == 'freshetreplay' and ARGV[2] == 'dead' then
+                  or name == 'freshetreplay' and ARGV[2] == 'dead' and ARGV[3] == '' then
                 kept[#kept + 1] = name
                 kept[#kept + 1] = fields[i + 1]
               end
@@ -174,6 +178,10 @@ private enum DeadLetterScripts {
             if original then
               kept[#kept + 1] = 'freshetoriginalid'
               kept[#kept + 1] = original
+            end
+            if ARGV[3] ~= '' then
+              kept[#kept + 1] = 'freshetreplay'
+              kept[#kept + 1] = ARGV[3]
             end
             kept[#kept + 1] = 'freshetretries'
             kept[#kept + 1] = retries + 1
@@ -185,7 +193,7 @@ private enum DeadLetterScripts {
     private static func loop(_ body: String) -> String {
         """
         local taken, most = 0, tonumber(ARGV[1])
-        for range = 3, #ARGV, 2 do
+        for range = 4, #ARGV, 2 do
           while taken < most do
             local entry = redis.call('XRANGE', KEYS[1], ARGV[range], ARGV[range + 1], 'COUNT', 1)[1]
             if not entry then break end

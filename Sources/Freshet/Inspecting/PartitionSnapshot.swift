@@ -1,22 +1,22 @@
 internal import Hiredis
 
 /// One partition for one group at one moment.
-struct PartitionSnapshot: Sendable {
-    struct Stream: Sendable {
+package struct PartitionSnapshot: Sendable {
+    package struct Stream: Sendable {
         let length: Int
-        let pending: Int
+        package let pending: Int
         let oldestPending: StreamID?
-        var waiting: EntryCount
+        package var waiting: EntryCount
         let consumers: [GroupReport.Consumer]
     }
 
     /// The server's clock, in seconds since 1970.
     let time: Double
-    var log: Stream
-    var redelivery: Stream
-    let delayed: Int
-    let dead: Int
-    let invalid: Int
+    package var log: Stream
+    package var redelivery: Stream
+    package let delayed: Int
+    package let dead: Int
+    package let invalid: Int
 
     init(_ reply: RedisReply) throws(FreshetError) {
         guard let parts = reply.array.map(Array.init), parts.count == 7, let seconds = parts[0].integer,
@@ -49,7 +49,8 @@ extension PartitionSnapshot.Stream {
 }
 
 extension Broker {
-    func snapshot(of group: GroupName, _ keys: PartitionKeys, countingUpTo most: Int)
+    /// How a group stands in one partition. What waits is counted up to about so many.
+    package func snapshot(of group: GroupName, _ keys: PartitionKeys, countingUpTo most: Int)
         async throws(FreshetError) -> PartitionSnapshot
     {
         let start = try await send(

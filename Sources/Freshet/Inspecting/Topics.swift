@@ -1,4 +1,4 @@
-internal import Hiredis
+package import Hiredis
 
 /// Which topics and groups there are.
 extension Broker {
@@ -138,7 +138,7 @@ extension Broker {
         names.isEmpty ? "none" : names.joined(separator: ", ")
     }
 
-    func send(_ pipeline: RedisPipeline) async throws(FreshetError) -> RedisReplies {
+    package func send(_ pipeline: RedisPipeline) async throws(FreshetError) -> RedisReplies {
         do { return try await client.send(pipeline) } catch { throw FreshetError(error) }
     }
 }

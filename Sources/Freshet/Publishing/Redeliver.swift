@@ -1,32 +1,43 @@
 package import Hiredis
 
-extension Broker {
-    /// Appends entries of the log to a redelivery stream, every field as it stands there, in one pipeline. Delivery's own
-    /// names are left out: on the log nobody vouches for them.
-    package func redeliver(_ entries: [StreamEntry], to stream: String, replayID: String)
-        async throws(FreshetError)
-    {
-        guard !entries.isEmpty else { return }
-        var pipeline = RedisPipeline()
-        for entry in entries {
-            let fields = Array(entry.fields)
-            var kept: [RedisBytes] = []
-            for index in stride(from: 0, to: fields.count - 1, by: 2) {
-                guard let name = fields[index].bytes, let value = fields[index + 1].bytes,
-                    !name.string.hasPrefix(Field.reservedPrefix)
-                else { continue }
-                kept += [name, value]
-            }
-            pipeline.appendXADD(stream, argumentCount: kept.count + 4) { command in
-                for bytes in kept { command.append(bytes) }
-                command.append(Field.originalID)
-                entry.id.write(to: &command)
-                command.append(Field.replay)
-                command.append(replayID)
-            }
+extension RedisPipeline {
+    /// Appends an XADD with every field of an entry as it stands there. Delivery's own names are left out, since on a log nobody
+    /// vouches for them; with a replay's name its own are added: where the entry stood, and which replay brings it.
+    package mutating func appendCopy(of entry: StreamEntry, to stream: String, replay: String?) {
+        var kept = 0
+        unsafe entry.fields.forEachField { name, _, _ in
+            if unsafe !name.isReserved { kept += 1 }
         }
-        do {
-            for reply in try await client.send(pipeline) { try reply.get() }
-        } catch { throw FreshetError(error) }
+        appendXADD(stream, argumentCount: 2 * kept + (replay == nil ? 0 : 4)) { command in
+            unsafe entry.fields.forEachField { name, value, _ in
+                if unsafe name.isReserved { return }
+                unsafe command.append(raw: name)
+                unsafe command.append(raw: value)
+            }
+            guard let replay else { return }
+            command.append(Field.originalID)
+            entry.id.write(to: &command)
+            command.append(Field.replay)
+            command.append(replay)
+        }
+    }
+}
+
+extension StreamEntry {
+    /// Whether anything of it is left when delivery's own names are taken away: an entry has at least one field.
+    package var hasContent: Bool {
+        var found = false
+        unsafe fields.forEachField { name, _, _ in
+            if unsafe !name.isReserved { found = true }
+        }
+        return found
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    fileprivate var isReserved: Bool {
+        unsafe count >= 7 && self[0] == UInt8(ascii: "f") && self[1] == UInt8(ascii: "r")
+            && self[2] == UInt8(ascii: "e") && self[3] == UInt8(ascii: "s") && self[4] == UInt8(ascii: "h")
+            && self[5] == UInt8(ascii: "e") && self[6] == UInt8(ascii: "t")
     }
 }

@@ -33,6 +33,9 @@ public struct PartitionKeys: Sendable, Hashable {
     /// Text: which consumer of this group looks for what others left; for a moment.
     public func sweep(_ group: GroupName) -> String { "\(namespace):sweep:\(tag):\(group)" }
 
+    /// Hash: how far a replay has come with what it puts into this partition.
+    package func replayed(_ replay: String) -> String { "\(namespace):replayed:\(tag):\(replay)" }
+
     private var tag: String { "{\(topic):\(partition)}" }
 }
 
@@ -43,4 +46,14 @@ extension Namespace {
     public func membersKey(_ topic: TopicName, _ group: GroupName) -> String {
         "\(self):members:{\(topic)}:\(group)"
     }
+    /// Text: which process replays to a group, while it lives.
+    public func replayingKey(_ topic: TopicName, _ group: GroupName) -> String {
+        "\(self):replaying:{\(topic)}:\(group)"
+    }
+    /// Sorted set: the replays that were planned, by the time of that.
+    public var replaysKey: String { "\(self):replays" }
+    /// Hash: a replay's plan, and how it stands.
+    public func replayKey(_ replay: String) -> String { "\(self):replay:{\(replay)}" }
+    /// Stream: who has had what done by the tools, when and why.
+    public var auditKey: String { "\(self):audit" }
 }

@@ -3,7 +3,7 @@ internal import Glibc
 /// The data of a tool: nothing else goes to standard output.
 public enum StandardOutput {
     /// Writes a line at once: a reader behind a pipe sees it without delay, and no exit loses it.
-    public static func write(_ line: String) { FileOutput.write(line, to: 1) }
+    public static func write(_ line: String) { FileOutput.write(line + "\n", to: 1) }
 
     /// How many columns the terminal has; nil when standard output is none.
     public static var terminalWidth: Int? {
@@ -17,7 +17,10 @@ public enum StandardOutput {
 /// Lines for people, beside the data on standard output.
 public enum StandardError {
     /// Writes a line to standard error.
-    public static func write(_ line: String) { FileOutput.write(line, to: 2) }
+    public static func write(_ line: String) { FileOutput.write(line + "\n", to: 2) }
+
+    /// Draws a terminal's last line anew; an empty text leaves it to what comes next.
+    public static func draw(_ text: String) { FileOutput.write("\r\u{1b}[K\(text)", to: 2) }
 
     /// Whether people look at it.
     public static var isTerminal: Bool { isatty(2) == 1 }
@@ -25,8 +28,8 @@ public enum StandardError {
 
 private enum FileOutput {
     /// Whole, or as much as the reader takes before it goes away.
-    static func write(_ line: String, to descriptor: Int32) {
-        let bytes = Array((line + "\n").utf8)
+    static func write(_ text: String, to descriptor: Int32) {
+        let bytes = Array(text.utf8)
         var written = 0
         while written < bytes.count {
             let count = unsafe bytes.withUnsafeBytes { buffer in

@@ -41,6 +41,7 @@ public struct ToolError: Error, Sendable, CustomStringConvertible {
         switch code {
         case .invalidName: .usage
         case .invalidData, .invalidEvent: .badData
+        case .busy: .tryAgain
         default: .failed
         }
     }

@@ -59,7 +59,8 @@ public struct CommandWriter: ~Copyable {
         unsafe slice.withUnsafeBytes { unsafe append(raw: $0) }
     }
 
-    mutating func append(raw argument: UnsafeRawBufferPointer) {
+    /// Appends bytes as one argument.
+    package mutating func append(raw argument: UnsafeRawBufferPointer) {
         bytes.appendHeader(UInt8(ascii: "$"), argument.count)
         unsafe bytes.append(contentsOf: argument)
         bytes.append(UInt8(ascii: "\r"))

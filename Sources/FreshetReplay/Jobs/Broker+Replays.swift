@@ -1,0 +1,142 @@
+internal import FoundationEssentials
+public import Freshet
+internal import Hiredis
+
+extension Broker {
+    /// How long a replay is remembered.
+    private static let remembered = 90 * 86_400
+
+    /// Keeps a plan, so that it can be started.
+    public func save(_ plan: ReplayPlan, by actor: Actor) async throws -> ReplayJob {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        let text = String(decoding: try encoder.encode(plan), as: UTF8.self)
+        let key = namespace.replayKey(plan.id)
+        _ = try await send(
+            RedisCommand(
+                "HSET", key, "plan", text, "state", ReplayJob.State.planned.rawValue, "by", actor.name,
+                "reason", actor.reason))
+        _ = try await send(RedisCommand("EXPIRE", key, Self.remembered))
+        let now = try await serverTime().milliseconds
+        _ = try await send(RedisCommand("ZADD", namespace.replaysKey, "\(now)", plan.id))
+        _ = try await send(
+            RedisCommand(
+                "ZREMRANGEBYSCORE", namespace.replaysKey, "-inf", "\(now - Int64(Self.remembered) * 1000)"))
+        try await audit("replay.plan", by: actor, plan, "\(plan.selected.count) events")
+        return try await replay(plan.id)
+    }
+
+    /// The replays that are remembered, oldest first.
+    public func replays() async throws -> [ReplayJob] {
+        var jobs: [ReplayJob] = []
+        let ids = try await send(RedisCommand("ZRANGE", namespace.replaysKey, 0, -1)).array ?? nil
+        for id in ids?.compactMap(\.string) ?? [] {
+            if let job = try await job(id) { jobs.append(job) }
+        }
+        return jobs
+    }
+
+    /// The replay of this id, or of the only one that begins so. Throws `notFound`.
+    public func replay(_ id: String) async throws -> ReplayJob {
+        if let job = try await job(id) { return job }
+        let ids = try await send(RedisCommand("ZRANGE", namespace.replaysKey, 0, -1)).array
+        let found = ids?.compactMap(\.string).filter { !id.isEmpty && $0.hasPrefix(id) } ?? []
+        if found.count == 1, let job = try await job(found[0]) { return job }
+        throw FreshetError(
+            .notFound,
+            found.count > 1
+                ? "'\(id)' begins the ids of \(found.count) replays"
+                : "no replay '\(id)' in the namespace '\(namespace)' (see: replay list)")
+    }
+
+    /// Has the process that runs a replay pause it. Throws `refused` when none does.
+    public func pause(_ job: ReplayJob, by actor: Actor) async throws {
+        guard job.state == .running else {
+            throw FreshetError(.refused, "the replay is \(job.state.rawValue), so there is nothing to pause")
+        }
+        try await tell(job, "pause")
+        try await audit("replay.pause", by: actor, job.plan)
+    }
+
+    /// Has the process that paused a replay go on. False when there is no such process: then it is started again.
+    public func unpause(_ job: ReplayJob, by actor: Actor) async throws -> Bool {
+        switch job.state {
+        case .paused, .running:
+            try await tell(job, "")
+            try await audit("replay.resume", by: actor, job.plan)
+            return true
+        case .planned, .stopped: return false
+        case .done, .cancelled:
+            throw FreshetError(.refused, "the replay is \(job.state.rawValue), so there is nothing to resume")
+        }
+    }
+
+    /// Ends a replay for good. What it has put where it goes stays.
+    public func cancel(_ job: ReplayJob, by actor: Actor) async throws {
+        guard !job.state.isOver else {
+            throw FreshetError(.refused, "the replay is \(job.state.rawValue) already")
+        }
+        if job.state == .running || job.state == .paused {
+            try await tell(job, "cancel")
+        } else {
+            try await update(job.plan, ["state": ReplayJob.State.cancelled.rawValue])
+        }
+        try await audit("replay.cancel", by: actor, job.plan, "\(job.done) of \(job.plan.selected.count)")
+    }
+
+    // MARK: - What processes tell each other
+
+    private func tell(_ job: ReplayJob, _ wish: String) async throws {
+        try await update(job.plan, ["wanted": wish])
+    }
+
+    /// What someone wants of the process that runs a replay: `pause`, `cancel` or nothing.
+    func wish(for plan: ReplayPlan) async throws(FreshetError) -> String {
+        try await send(RedisCommand("HGET", namespace.replayKey(plan.id), "wanted")).string ?? ""
+    }
+
+    func update(_ plan: ReplayPlan, _ fields: [String: String]) async throws(FreshetError) {
+        let pairs = fields.sorted { $0.key < $1.key }.flatMap { [$0.key, $0.value] }
+        let command = ["HSET", namespace.replayKey(plan.id)] + pairs
+        _ = try await send(RedisCommand(arguments: command))
+    }
+
+    func audit(_ action: String, by actor: Actor, _ plan: ReplayPlan, _ details: String = "")
+        async throws(FreshetError)
+    {
+        try await audit(
+            action, by: actor, topic: plan.topic, target: plan.target.name, replay: plan.id,
+            details: details)
+    }
+
+    private func job(_ id: String) async throws -> ReplayJob? {
+        let reply =
+            try await send(RedisCommand("HGETALL", namespace.replayKey(id))).array.map(Array.init) ?? []
+        var fields: [String: String] = [:]
+        for index in stride(from: 0, to: reply.count - 1, by: 2) {
+            fields[reply[index].string ?? ""] = reply[index + 1].string
+        }
+        guard let text = fields["plan"] else { return nil }
+        var job = ReplayJob(plan: try JSONDecoder().decode(ReplayPlan.self, from: Data(text.utf8)))
+        job.state = fields["state"].flatMap(ReplayJob.State.init) ?? .planned
+        job.done = fields["done"].flatMap { Int($0) } ?? 0
+        job.rate = fields["rate"].flatMap { Double($0) } ?? 0
+        job.by = fields["by"] ?? ""
+        job.reason = fields["reason"] ?? ""
+        (job.started, job.updated) = (fields["started"], fields["updated"])
+        job.note = fields["note"] ?? ""
+        if job.state == .running || job.state == .paused,
+            try await !ReplayLock.isHeld(lockKey(of: job.plan), on: self)
+        {
+            job.state = .stopped
+            job.note = "its process is gone: replay resume \(id)"
+        }
+        return job
+    }
+
+    /// One replay at a time to a group; others hold nobody up.
+    func lockKey(of plan: ReplayPlan) -> String {
+        plan.target.group.map { namespace.replayingKey(plan.topic, $0) }
+            ?? "\(namespace.replayKey(plan.id)):running"
+    }
+}

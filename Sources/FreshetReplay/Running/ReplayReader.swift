@@ -1,0 +1,83 @@
+internal import Freshet
+internal import Hiredis
+
+/// Reads what a plan names as its source.
+struct ReplayReader: Sendable {
+    private let plan: ReplayPlan
+    private let broker: Broker
+    private let history: History
+
+    init(_ plan: ReplayPlan, on broker: Broker) async throws {
+        self.plan = plan
+        self.broker = broker
+        history = History(of: try await broker.existingTopic(plan.topic), on: broker)
+    }
+
+    /// The newest entry that there is, or a place behind it.
+    func newest(ofPartition partition: Int) async throws -> StreamID {
+        let stream = stream(ofPartition: partition)
+        return try await broker.send(.xrevrange(stream, count: 1)).first?.id ?? .zero
+    }
+
+    func pages(ofPartition partition: Int, in range: ClosedRange<StreamID>) async throws -> HistoryPages {
+        guard plan.source.kind == .dead else { return history.pages(ofPartition: partition, in: range) }
+        return HistoryPages(
+            live: broker.entries(of: stream(ofPartition: partition), in: range).makeAsyncIterator())
+    }
+
+    private func stream(ofPartition partition: Int) -> String {
+        let keys = broker.keys(plan.topic, partition)
+        if plan.source.kind == .dead, let group = plan.target.group { return keys.dead(group) }
+        return keys.events
+    }
+}
+
+/// A plan's entries, from where a run begins: partition after partition, or all partitions together in the order of their ids.
+struct ReplayInput {
+    typealias Page = (partition: Int, entries: [StreamEntry])
+
+    private var parts: [(partition: Int, pages: HistoryPages, head: ArraySlice<StreamEntry>)] = []
+    private let isMerged: Bool
+
+    /// - Parameter positions: the last entry of a partition that is not read again.
+    init(_ plan: ReplayPlan, _ reader: ReplayReader, behind positions: [Int: StreamID]) async throws {
+        isMerged = plan.pace.speed != nil
+        for part in plan.parts {
+            guard let start = positions[part.partition].map(\.successor) ?? part.from else { continue }
+            let from = max(start, part.from)
+            guard from <= part.to else { continue }
+            let pages = try await reader.pages(ofPartition: part.partition, in: from...part.to)
+            parts.append((part.partition, pages, []))
+        }
+    }
+
+    /// The next entries of one partition, never none; nil at the end.
+    mutating func next() async throws -> Page? {
+        if !isMerged {
+            while !parts.isEmpty {
+                if let page = try await parts[0].pages.next() { return (parts[0].partition, page) }
+                parts.removeFirst()
+            }
+            return nil
+        }
+        for index in parts.indices.reversed() where parts[index].head.isEmpty {
+            if let page = try await parts[index].pages.next() {
+                parts[index].head = page[...]
+            } else {
+                parts.remove(at: index)
+            }
+        }
+        guard let index = parts.indices.min(by: { Self.first(parts[$0].head) < Self.first(parts[$1].head) })
+        else {
+            return nil
+        }
+        // What comes before the others' first goes together.
+        let bound = parts.indices.filter { $0 != index }.map { Self.first(parts[$0].head) }.min() ?? .newest
+        let count = max(1, parts[index].head.prefix { $0.id <= bound }.count)
+        let run = Array(parts[index].head.prefix(count))
+        parts[index].head.removeFirst(count)
+        return (parts[index].partition, run)
+    }
+
+    private static func first(_ head: ArraySlice<StreamEntry>) -> StreamID { head.first?.id ?? .newest }
+}
