@@ -26,8 +26,14 @@ public struct Rewind: Sendable {
     private let broker: Broker
     private let topic: Topic
     private let group: GroupName
-    private let target: ReplayPoint
-    private let partitions: Range<Int>
+    private let target: Target
+    private let partitions: [Int]
+
+    private enum Target {
+        case point(ReplayPoint)
+        /// The last entry that counts as delivered, by partition.
+        case positions([Int: StreamID])
+    }
 
     /// A move of this group to this place: the first one that it reads from then on. Throws `notFound`, with the names
     /// that there are, for a topic, group or partition that does not exist.
@@ -39,17 +45,28 @@ public struct Rewind: Sendable {
     ) async throws(FreshetError) {
         self.broker = broker
         self.group = group
-        self.target = target
+        self.target = .point(target)
         topic = try await broker.existingTopic(name, readBy: group)
         if let partition {
             guard (0..<topic.partitions).contains(partition) else {
                 throw FreshetError(
                     .notFound, "no partition \(partition) of '\(name)' (it has \(topic.partitions))")
             }
-            partitions = partition..<partition + 1
+            partitions = [partition]
         } else {
-            partitions = 0..<topic.partitions
+            partitions = Array(0..<topic.partitions)
         }
+    }
+
+    /// A move of a group back to where it stood before an earlier one, whatever it has read since. Throws as `init(topic:group:to:)`
+    /// does.
+    public init(undoing record: RewindRecord, on broker: Broker) async throws(FreshetError) {
+        self.broker = broker
+        group = record.group
+        topic = try await broker.existingTopic(record.topic, readBy: record.group)
+        partitions = record.moves.map(\.partition)
+        target = .positions(
+            Dictionary(record.moves.map { ($0.partition, $0.from) }, uniquingKeysWith: { first, _ in first }))
     }
 
     /// What would be done; changes nothing. Throws `refused` while the group holds entries of the log, and `notFound`
@@ -96,7 +113,12 @@ public struct Rewind: Sendable {
     private func move(_ partition: Int, _ position: LogPosition, from: StreamID, now: Timestamp)
         async throws(FreshetError) -> Move
     {
-        let wanted = target == .end ? position.newest : target.lowerBound(now: now).predecessor ?? .zero
+        let wanted: StreamID =
+            switch target {
+            case .point(.end): position.newest
+            case .point(let point): point.lowerBound(now: now).predecessor ?? .zero
+            case .positions(let positions): positions[partition] ?? from
+            }
         let to = min(wanted, position.newest)
         let log = broker.keys(topic.name, partition).events
         let behind = try await broker.count(log, after: to, through: position.newest)

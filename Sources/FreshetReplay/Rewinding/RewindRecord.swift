@@ -1,0 +1,64 @@
+internal import FoundationEssentials
+public import Freshet
+internal import Hiredis
+
+/// What a rewind did: kept, so that it can be undone.
+public struct RewindRecord: Sendable, Codable {
+    /// Names it.
+    public let id: String
+    /// The topic.
+    public let topic: TopicName
+    /// The group whose position was moved.
+    public let group: GroupName
+    /// What was moved.
+    public let moves: [Rewind.Move]
+}
+
+extension Broker {
+    /// Makes a rewind's moves while no replay to the group is under way, and keeps a record of them; returns it and how many waiting
+    /// readers were woken. Throws `busy` while a replay is under way, and what `Rewind.run` throws: moves that were made before are on
+    /// record then.
+    public func perform(
+        _ rewind: Rewind, _ moves: [Rewind.Move], topic: TopicName, group: GroupName, by actor: Actor,
+        undoing undone: String? = nil, onMove: (Rewind.Move) -> Void = { _ in }
+    ) async throws -> (record: RewindRecord, woken: Int) {
+        let lock = try await ReplayLock(namespace.replayingKey(topic, group), on: self)
+        let id = EventID.make()
+        var made: [Rewind.Move] = []
+        func record() async throws -> RewindRecord {
+            let record = RewindRecord(id: id, topic: topic, group: group, moves: made)
+            let text = String(decoding: try JSONEncoder().encode(record), as: UTF8.self)
+            let key = rewindKey(id)
+            _ = try await send(RedisCommand("SET", key, text, "EX", 90 * 86_400))
+            let moves = made.map { "\($0.partition): \($0.from) to \($0.to)" }.joined(separator: ", ")
+            try await audit(
+                undone == nil ? "replay.rewind" : "replay.rewind.undo", by: actor, topic: topic,
+                target: group.rawValue, replay: undone ?? id, details: moves)
+            return record
+        }
+        do {
+            let woken = try await rewind.run(moves) { move in
+                made.append(move)
+                onMove(move)
+            }
+            let record = try await record()
+            await lock.release()
+            return (record, woken)
+        } catch {
+            if !made.isEmpty { _ = try? await record() }
+            await lock.release()
+            throw error
+        }
+    }
+
+    /// What the rewind of this id did. Throws `notFound`.
+    public func rewindRecord(_ id: String) async throws -> RewindRecord {
+        guard let text = try await send(RedisCommand("GET", rewindKey(id))).bytes else {
+            throw FreshetError(
+                .notFound, "no rewind '\(id)' in the namespace '\(namespace)' (see: replay audit)")
+        }
+        return try JSONDecoder().decode(RewindRecord.self, from: Data(text.array))
+    }
+
+    private func rewindKey(_ id: String) -> String { "\(namespace):rewind:{\(id)}" }
+}
