@@ -135,6 +135,9 @@ struct RequestOptions: ParsableArguments {
         help:
             "From the dead letters of the group, which they leave; --from and --to say when they became such."
     ) var dead = false
+    @Option(
+        help: "From this file of NDJSON, as --to-file writes it; the topic says whose partitions they are.")
+    var fromFile: String?
     @Option(help: "To this group: it alone sees them, beside its live reading.") var group: GroupName?
     @Option(help: "To this topic: published anew with the same source and id.") var toTopic: TopicName?
     @Option(help: "To this file, as NDJSON.") var toFile: String?
@@ -145,6 +148,7 @@ struct RequestOptions: ParsableArguments {
         guard [group != nil, toTopic != nil, toFile != nil].count(where: { $0 }) == 1 else {
             throw ValidationError("say where to: --group, --to-topic or --to-file")
         }
+        guard !dead || fromFile == nil else { throw ValidationError("--dead or --from-file, not both") }
         guard !dead || group != nil else { throw ValidationError("--dead goes with --group") }
         guard toTopic != topic else {
             throw ValidationError("--to-topic is the topic itself: every group would see the events again")
@@ -157,7 +161,7 @@ struct RequestOptions: ParsableArguments {
                 .file(toFile ?? "")
             }
         var request = ReplayRequest(topic: topic, to: target)
-        request.source = dead ? .dead : .history()
+        request.source = fromFile.map { .file($0) } ?? (dead ? .dead : .history())
         (request.from, request.to) = (selection.from, selection.to)
         (request.first, request.last) = (selection.first, selection.last)
         request.filter = try selection.filter()

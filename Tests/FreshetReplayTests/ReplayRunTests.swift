@@ -105,6 +105,18 @@ import Testing
             let entries = try lines.map { try HistoryLine(decoding: Array($0.utf8)) }
             #expect(entries.map { $0.entry.id } == (1...900).map { id(UInt64($0)) })
             #expect(entries.map(\.partition) == (1...900).map { $0 <= 500 ? 0 : 1 })
+            try await rig.createGroup(partitions: 2)
+            let back = try await rig.redeliver(from: .id(id(490)), to: .id(id(510))) {
+                $0.source = .file(path)
+            }
+            #expect(back.selected.count == 21 && back.selected.partitions == [0: 11, 1: 10])
+            #expect(try await rig.run(back) == 21)
+            #expect(try await rig.ids(rig.redelivery(1)) == (501...510).map { id($0) })
+            try Data("{}\n".utf8).write(to: URL(filePath: "\(rig.server.folder)/bad.ndjson"))
+            let bad = await #expect(throws: FreshetError.self) {
+                try await rig.redeliver { $0.source = .file("\(rig.server.folder)/bad.ndjson") }
+            }
+            #expect(bad?.code == .invalidData && bad?.message.contains("bad.ndjson:1:") == true)
             let again = await #expect(throws: FreshetError.self) {
                 try await rig.run(rig.broker.plan(ReplayRequest(topic: "orders", to: .file(path))))
             }

@@ -15,14 +15,23 @@ struct ReplayReader: Sendable {
 
     /// The newest entry that there is, or a place behind it.
     func newest(ofPartition partition: Int) async throws -> StreamID {
+        if plan.source.kind == .file { return .newest }
         let stream = stream(ofPartition: partition)
         return try await broker.send(.xrevrange(stream, count: 1)).first?.id ?? .zero
     }
 
-    func pages(ofPartition partition: Int, in range: ClosedRange<StreamID>) async throws -> HistoryPages {
-        guard plan.source.kind == .dead else { return history.pages(ofPartition: partition, in: range) }
-        return HistoryPages(
-            live: broker.entries(of: stream(ofPartition: partition), in: range).makeAsyncIterator())
+    func pages(ofPartition partition: Int, in range: ClosedRange<StreamID>) async throws -> ReplayPages {
+        switch plan.source.kind {
+        case .history: .history(history.pages(ofPartition: partition, in: range))
+        case .dead:
+            .history(
+                HistoryPages(
+                    live: broker.entries(of: stream(ofPartition: partition), in: range).makeAsyncIterator()))
+        case .file:
+            .file(
+                try FilePages(
+                    plan.source.path ?? "", of: history.topic, partition: partition, in: range))
+        }
     }
 
     private func stream(ofPartition partition: Int) -> String {
@@ -32,11 +41,28 @@ struct ReplayReader: Sendable {
     }
 }
 
+/// Entries of one partition, a page at a time.
+enum ReplayPages {
+    case history(HistoryPages)
+    case file(FilePages)
+
+    mutating func next() async throws -> [StreamEntry]? {
+        switch self {
+        case .history(var pages):
+            defer { self = .history(pages) }
+            return try await pages.next()
+        case .file(var pages):
+            defer { self = .file(pages) }
+            return try pages.next()
+        }
+    }
+}
+
 /// A plan's entries, from where a run begins: partition after partition, or all partitions together in the order of their ids.
 struct ReplayInput {
     typealias Page = (partition: Int, entries: [StreamEntry])
 
-    private var parts: [(partition: Int, pages: HistoryPages, head: ArraySlice<StreamEntry>)] = []
+    private var parts: [(partition: Int, pages: ReplayPages, head: ArraySlice<StreamEntry>)] = []
     private let isMerged: Bool
 
     /// - Parameter positions: the last entry of a partition that is not read again.
