@@ -71,6 +71,17 @@ public struct RedisReplies: Sendable, Sequence {
         self.init(storage: .texts(lengths: lengths, bytes: bytes), first: 0, count: lengths.count)
     }
 
+    /// Rows of texts that no server has sent, in one allocation: `counts` says how many texts each row has.
+    package static func rows(of counts: [Int], textLengths lengths: [Int], bytes: [UInt8]) -> [RedisReplies] {
+        precondition(counts.reduce(0, +) == lengths.count, "counts that are not those of the texts")
+        let storage = ReplyStorage.texts(lengths: lengths, bytes: bytes)
+        var first = 0
+        return counts.map { count in
+            defer { first += count }
+            return RedisReplies(storage: storage, first: first, count: count)
+        }
+    }
+
     /// Copies of these replies, as if they had come together.
     init(joining replies: [RedisReply]) {
         self.init(storage: .joining(replies), first: 0, count: replies.count)
