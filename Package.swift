@@ -77,7 +77,9 @@ let package = Package(
         // As for hiredis: Debian's header has a folder of its own, which the module's header knows.
         .systemLibrary(name: "CPostgreSQL", providers: [.apt(["libpq-dev"])]),
         library("FreshetRecords", ["Freshet", "Hiredis", "CPostgreSQL", grdb, sqlite, logging, lifecycle]),
-        library("FreshetReplay", ["Freshet", "Hiredis", logging]),
+        .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
+        library("FreshetReplay", ["Freshet", "Hiredis", "CZstd", "COpenSSL", logging]),
         library("FreshetSchema", ["Freshet"]),
         library(
             "FreshetService",

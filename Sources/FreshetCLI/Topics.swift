@@ -32,7 +32,8 @@ struct Topics: AsyncParsableCommand {
                 Only the name is needed. kind is log or queue (whose settled events are deleted; one group). A group begins at
                 its start (earliest, latest, an RFC 3339 time, a stream id) and from then on keeps what it has not seen.
                 durability is "memory", {"replicated": N, "within": TIME} or {"fsynced": true, "within": TIME}. Publishing to a
-                partition that holds limit entries is refused. retention, limit, and what a group needs are each partition's.
+                partition that holds limit entries is refused. With "archived": true in retention only what is archived is cut
+                off (replay archive). retention, limit, and what a group needs are each partition's.
 
                 Partitions, kind and a group's ordering cannot be changed later. Groups that the file does not name stay. When
                 anything in the file is wrong nothing is changed.
@@ -128,7 +129,7 @@ struct Topics: AsyncParsableCommand {
         private static func text(_ retention: Retention) -> String {
             let parts = [
                 retention.age?.spelled, retention.count.map { "\($0) entries" },
-                retention.bytes.map { "\($0) bytes" },
+                retention.bytes.map { "\($0) bytes" }, retention.archivedOnly ? "archived only" : nil,
             ]
             return retention.isUnlimited ? "for ever" : parts.compactMap { $0 }.joined(separator: ", ")
         }

@@ -18,16 +18,23 @@ struct ReplayTool: AsyncParsableCommand {
               replay redeliver --topic orders --group payment --from 2h --to end --type order.placed --dry-run
               replay redeliver --topic orders --group payment --from start --to end --yes
               replay rewind --topic orders --group payment --to 2026-11-23T10:00:00Z
+              replay archive --all --to /mnt/archive --follow
+              replay verify-archive /mnt/archive
+              replay restore --from /mnt/archive --all --yes
 
-            A place is \(ReplayPoint.forms). Both commands say what they will do and ask; off a terminal they need --yes.
+            archive copies topics to a folder before retention trims them, verify-archive checks it, restore brings topics back
+            into an empty Redis or publishes a range anew.
 
-            Exit codes: 0 done, also when nothing was there to do, 1 failed, 2 partly done, 64 usage, 69 Redis unreachable, \
-            75 try again later, 78 wrong password or URL, 130 interrupted.
+            A place is \(ReplayPoint.forms). What changes something says what it will do and asks; off a terminal it needs --yes.
+
+            Exit codes: 0 done, also when nothing was there to do, 1 failed, 2 partly done, 64 usage, \
+            65 an archive that was altered, 69 Redis unreachable, 75 try again later, 78 wrong password or URL, 130 interrupted.
             """,
         subcommands: [
             PlanCommand.self, Start.self, RunCommand.self, Redeliver.self, RewindCommand.self,
             ListCommand.self,
             Status.self, Watch.self, Pause.self, Resume.self, Cancel.self, Report.self, Audit.self,
+            ArchiveCommand.self, VerifyArchiveCommand.self, RestoreCommand.self,
         ])
 
     static func main() async { await Tool.main(Self.self) }

@@ -6,13 +6,14 @@ public struct RetentionReport: Sendable, Hashable, Codable {
     public let topic: TopicName
     /// How many entries were cut off.
     public internal(set) var trimmed = 0
-    /// Groups that still need entries which the retention would drop: these stay.
+    /// Groups that still need entries which the retention would drop: these stay. `(archive)` when they are not archived
+    /// yet and the retention asks for it.
     public internal(set) var heldBackBy: [GroupName] = []
 }
 
 extension Broker {
     /// Cuts off what a topic's retention no longer keeps. Entries that a group has not been given or has not settled stay,
-    /// whatever the retention says; so does up to a node of the stream (100 entries), which makes it cheap.
+    /// whatever the retention says; so does what is not archived, when it asks for that, and up to a node of the stream (100 entries), which makes it cheap.
     ///
     /// Consumers do this by themselves every ten seconds.
     public func enforceRetention(of topic: Topic) async throws(FreshetError) -> RetentionReport {
@@ -29,6 +30,10 @@ extension Broker {
                 guard field.hasPrefix("start:"), field.hasSuffix(":\(partition)") else { continue }
                 arguments.append(String(field.dropFirst("start:".count).dropLast(":\(partition)".count)))
                 arguments.append(start)
+            }
+            if retention.archivedOnly {
+                arguments.append(ArchiveMark.holder)
+                arguments.append(known[ArchiveMark.field(partition)] ?? "0-0")
             }
             var step = Step()
             repeat {
@@ -65,7 +70,8 @@ extension Broker {
 private enum RetentionScripts {
     /// One step: at most a thousand entries are looked at, and ten thousand cut off.
     ///
-    /// KEYS log; ARGV age in milliseconds, count, bytes (-1 is any), and for each declared group its name and start. Returns
+    /// KEYS log; ARGV age in milliseconds, count, bytes (-1 is any), and for each declared group its name and start; an archive
+    /// that must have the entries stands there as one more group, which was given what is archived. Returns
     /// {how many were cut off, the group that needs what else would be, or ''}.
     ///
     /// What a group needs begins with the oldest entry that it holds, or else with the last one it was given: one more than

@@ -112,7 +112,7 @@ extension Broker {
     }
 
     /// What the topic's hash says.
-    func fields(of name: TopicName) async throws(FreshetError) -> [String: String] {
+    package func fields(of name: TopicName) async throws(FreshetError) -> [String: String] {
         let reply = try await send(RedisCommand("HGETALL", namespace.topicKey(name)))
         let texts = reply.array?.map { $0.string ?? "" } ?? []
         return Dictionary(
@@ -129,7 +129,9 @@ extension Broker {
 }
 
 extension TopicDeclaration {
-    static let settingNames = ["durability", "limit", "retention.age", "retention.bytes", "retention.count"]
+    static let settingNames = [
+        "durability", "limit", "retention.age", "retention.archived", "retention.bytes", "retention.count",
+    ]
 
     /// What the topic's hash holds of it, by field.
     var settings: [String: String] {
@@ -138,6 +140,7 @@ extension TopicDeclaration {
             if durability != .memory { settings["durability"] = durability.description }
             settings["limit"] = limit.map(String.init)
             settings["retention.age"] = retention.age?.spelled
+            if retention.archivedOnly { settings["retention.archived"] = "true" }
             settings["retention.bytes"] = retention.bytes.map(String.init)
             settings["retention.count"] = retention.count.map(String.init)
             return settings
@@ -155,6 +158,7 @@ extension Retention {
         self.init(
             age: settings["retention.age"].flatMap { Duration(spelled: $0) },
             count: settings["retention.count"].flatMap { Int($0) },
-            bytes: settings["retention.bytes"].flatMap { Int($0) })
+            bytes: settings["retention.bytes"].flatMap { Int($0) },
+            archivedOnly: settings["retention.archived"] == "true")
     }
 }

@@ -71,7 +71,7 @@ extension TopicDeclaration: Codable {
         try members.encode(topic.partitions, forKey: Member("partitions"))
         try members.encode(topic.kind, forKey: Member("kind"))
         try members.encode(groups, forKey: Member("groups"))
-        if !retention.isUnlimited { try members.encode(retention, forKey: Member("retention")) }
+        if retention != Retention() { try members.encode(retention, forKey: Member("retention")) }
         try members.encode(durability, forKey: Member("durability"))
         try members.encodeIfPresent(limit, forKey: Member("limit"))
     }
@@ -105,10 +105,11 @@ extension GroupDeclaration: Codable {
 extension Retention: Codable {
     /// A retention in a document.
     public init(from decoder: any Decoder) throws {
-        let members = try KeyedDecodingContainer<Member>(decoder, only: "age", "count", "bytes")
+        let members = try KeyedDecodingContainer<Member>(decoder, only: "age", "count", "bytes", "archived")
         self.init(
             age: try members.duration("age"), count: try members.number("count", from: 0),
-            bytes: try members.number("bytes", from: 0))
+            bytes: try members.number("bytes", from: 0),
+            archivedOnly: try members.value("archived", Bool.self) ?? false)
     }
 
     /// As it is read again.
@@ -117,6 +118,7 @@ extension Retention: Codable {
         try members.encodeIfPresent(age?.spelled, forKey: Member("age"))
         try members.encodeIfPresent(count, forKey: Member("count"))
         try members.encodeIfPresent(bytes, forKey: Member("bytes"))
+        if archivedOnly { try members.encode(true, forKey: Member("archived")) }
     }
 }
 

@@ -60,12 +60,15 @@ public struct Retention: Sendable, Hashable {
     /// How many bytes of names and values each partition keeps, by the average size of its oldest and newest entries; nil
     /// is any number.
     public var bytes: Int?
+    /// Whether only what is archived is cut off (`replay archive`), however old or much the rest is.
+    public var archivedOnly: Bool
 
     /// What is not said does not limit.
-    public init(age: Duration? = nil, count: Int? = nil, bytes: Int? = nil) {
+    public init(age: Duration? = nil, count: Int? = nil, bytes: Int? = nil, archivedOnly: Bool = false) {
         self.age = age
         self.count = count
         self.bytes = bytes
+        self.archivedOnly = archivedOnly
     }
 
     /// Whether everything is kept.

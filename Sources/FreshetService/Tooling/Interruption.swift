@@ -15,6 +15,11 @@ public enum Interruption {
         _ = signal(SIGINT) { _ in Interruption.handle() }
     }
 
+    /// Takes charge of SIGTERM as well, for a tool that also runs as a service.
+    public static func includeTermination() {
+        _ = signal(SIGTERM) { _ in Interruption.handle() }
+    }
+
     /// Runs the body; a Ctrl-C meanwhile only sets `isRequested`, a second one ends the tool at once.
     public static func deferred<R>(_ body: () async throws -> R) async rethrows -> R {
         isDeferred.store(true, ordering: .sequentiallyConsistent)

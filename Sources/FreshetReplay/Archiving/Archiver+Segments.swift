@@ -1,0 +1,148 @@
+internal import Freshet
+internal import Hiredis
+
+extension Archiver {
+    /// Archives one partition, up to what its log has given out when this begins.
+    ///
+    /// - Parameter goesOn: called with the count after each page.
+    func archive(_ partition: Int, _ goesOn: (Int) -> Bool) async throws -> (
+        log: ArchivedTopic.Log?, report: ArchiveReport
+    ) {
+        var report = ArchiveReport(topic: topic.name, partition: partition)
+        describe(partition, &report)
+        let key = broker.keys(topic.name, partition).events
+        guard let info = try await broker.streamInfo(key) else { return (nil, report) }
+        let end = manifests[partition].last ?? .zero
+        let addedBefore = manifests[partition].segments.last?.added ?? 0
+        guard info.lastGeneratedID >= end, info.entriesAdded.map({ $0 >= addedBefore }) ?? true else {
+            throw ArchiveError(
+                .refused,
+                "\(key) was made anew: it ends at \(info.lastGeneratedID), and the archive at \(end). Archive it to another "
+                    + "folder, or restore it from this one")
+        }
+        // A queue's entries are deleted once they are settled.
+        let given = topic.kind == .queue ? nil : info.entriesAdded.map { $0 - addedBefore }
+        let isCutOff = info.firstID.map { $0 > end } ?? true
+        let gone = isCutOff ? max(0, (given ?? info.length) - info.length) : 0
+        var source = LogPages(key, in: end...info.lastGeneratedID, on: broker, segment: options.segmentEvents)
+        var (total, writer): (Int, SegmentWriter?) = (0, nil)
+        var (wasStopped, missing) = (false, gone)
+        while let page = try await source.next() {
+            let own =
+                try writer
+                ?? SegmentWriter("\(folder)/\(partition)/\(manifests[partition].nextFile)", compressor: compressor)
+            writer = own
+            try own.append(page)
+            total += page.count
+            wasStopped = !goesOn(total)
+            let isFull = own.count >= options.segmentEvents || own.bytes >= options.segmentBytes
+            if isFull || wasStopped || page.last?.id == source.end {
+                // What was cut off while this read.
+                let isLast = page.last?.id == source.end
+                if isLast, let given { missing = max(missing, given - total - report.missing) }
+                try await finish(own, partition, missing: missing)
+                report.missing += missing
+                (writer, missing) = (nil, 0)
+            }
+            if wasStopped { break }
+            try await lock.renew()
+        }
+        if let writer {
+            if let given { missing = max(missing, given - total - report.missing) }
+            try await finish(writer, partition, missing: missing)
+            report.missing += missing
+        }
+        report.archived = total
+        describe(partition, &report)
+        return (ArchivedTopic.Log(info), report)
+    }
+
+    /// Ends a segment: on the disk, read again, in the manifest, and marked in the topic's hash.
+    private func finish(_ writer: SegmentWriter, _ partition: Int, missing: Int) async throws {
+        let contents = try writer.finish()
+        let place = "\(folder)/\(partition)"
+        var reader = try SegmentReader(contents, in: place)
+        try reader.checkFrame()
+        try ArchiveStorage.syncFolder(place)
+        try await lock.renew(force: true)
+        var manifest = manifests[partition]
+        let added = (manifest.segments.last?.added ?? 0) + missing + contents.count
+        manifest.append(contents, added: added, missing: missing)
+        try manifest.save(place)
+        manifests[partition] = manifest
+        try await broker.mark(topic.name, partition, archivedThrough: contents.last)
+    }
+
+    private func describe(_ partition: Int, _ report: inout ArchiveReport) {
+        let manifest = manifests[partition]
+        report.total = manifest.count
+        report.segments = manifest.segments.count
+        (report.first, report.last) = (manifest.first, manifest.last)
+    }
+
+    /// Joins small segments at the end, as those of a service that looks every few seconds, so that their number stays small:
+    /// each is at least twice as long as the next. Files of compressed frames are joined without compressing anew.
+    func mergeSmall(_ partition: Int) throws(ArchiveError) {
+        while true {
+            let last = manifests[partition].segments.suffix(2).map(\.self)
+            guard last.count == 2, last[0].count < 2 * last[1].count,
+                last[0].count + last[1].count <= options.segmentEvents,
+                last[0].bytes + last[1].bytes <= options.segmentBytes
+            else { return }
+            var manifest = manifests[partition]
+            let place = "\(folder)/\(partition)"
+            let joined = try SegmentJoin.join(last[0].contents, last[1].contents, in: place, as: manifest.nextFile)
+            var reader = try SegmentReader(joined, in: place)
+            try reader.checkFrame()
+            try ArchiveStorage.syncFolder(place)
+            manifest.replaceLast(2, with: joined)
+            try manifest.save(place)
+            manifests[partition] = manifest
+        }
+    }
+
+    /// Removes files that no manifest names: what a killed archiver was writing, and what was joined or written anew.
+    func removeStrangers() throws(ArchiveError) {
+        for (partition, manifest) in manifests.enumerated() {
+            var names = Set(manifest.segments.map(\.file))
+            names.insert(ArchivePartition.fileName)
+            if let known, partition < known.partitions.count {
+                names.formUnion(known.partitions[partition].setAside.map(\.contents.file))
+            }
+            for name in try ArchiveStorage.names(in: "\(folder)/\(partition)")
+            where !names.contains(name) && (name.hasSuffix(".ndjson.zst") || name.hasSuffix(".tmp")) {
+                ArchiveStorage.remove("\(folder)/\(partition)/\(name)")
+            }
+        }
+    }
+}
+
+enum SegmentJoin {
+    static func join(
+        _ first: SegmentContents, _ second: SegmentContents, in folder: String, as name: String
+    ) throws(ArchiveError) -> SegmentContents {
+        let output = try OutputFile("\(folder)/\(name)")
+        let sha = SHA256()
+        var chunk = [UInt8](repeating: 0, count: 131_072)
+        for file in [first.file, second.file] {
+            guard let input = try InputFile("\(folder)/\(file)") else {
+                throw ArchiveError(.altered, "\(folder)/\(file): is missing")
+            }
+            while case let count = try input.read(into: &chunk), count > 0 {
+                let outcome = unsafe chunk.withUnsafeBytes { all in
+                    Result { () throws(ArchiveError) in
+                        let part = unsafe UnsafeRawBufferPointer(rebasing: all[..<count])
+                        unsafe sha.update(part)
+                        try unsafe output.write(part)
+                    }
+                }
+                try outcome.get()
+            }
+        }
+        try output.finish()
+        return SegmentContents(
+            file: name, count: first.count + second.count, first: first.first, last: second.last,
+            bytes: first.bytes + second.bytes, fileBytes: first.fileBytes + second.fileBytes,
+            sha256: sha.finish())
+    }
+}

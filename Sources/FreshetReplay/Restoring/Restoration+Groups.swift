@@ -1,0 +1,60 @@
+internal import Freshet
+internal import Hiredis
+
+extension Restoration {
+    /// Makes the groups at their positions, with as many entries read as makes the server's own lag right.
+    func restoreGroups(_ number: Int, _ restored: RestoredLog) async throws {
+        let known = state.partitions[number]
+        let keys = broker.keys(topic, number)
+        for (index, group) in known.groups.enumerated() where group.isMade {
+            let read = max(0, added(known, restored) - restored.behind[index])
+            let name = group.name.rawValue
+            try await make(name, on: keys.events, after: group.position, read: read)
+            try await make(name, on: keys.redelivery(group.name), after: .zero, read: nil)
+        }
+    }
+
+    private func make(_ group: String, on key: String, after position: StreamID, read: Int?) async throws {
+        do throws(RedisError) {
+            try await broker.client.send(.xgroupCreate(key, group, after: position))
+        } catch  where error.serverCode == .busyGroup {
+            // A restoration that was killed has made it, or a worker that did not wait.
+        } catch { throw FreshetError(error) }
+        guard let read else { return }
+        do throws(RedisError) {
+            try await broker.client.send(.xgroupSetID(key, group, after: position, entriesRead: read))
+        } catch  where error.message.lowercased().contains("syntax") {
+            // Before Redis 7.
+            try await broker.client.send(.xgroupSetID(key, group, after: position))
+        } catch { throw FreshetError(error) }
+    }
+
+    /// Dead letters and invalid entries, verbatim.
+    func restoreSetAside(_ number: Int) async throws {
+        let folder = archive.path(broker.namespace, topic, number)
+        for file in state.partitions[number].setAside {
+            guard let kind = SetAside(rawValue: file.kind) else {
+                throw ArchiveError(.altered, "\(folder)/\(file.contents.file): '\(file.kind)' is no kind of it")
+            }
+            let key = broker.keys(topic, number).setAside(kind, file.group)
+            let there = isResumed ? try await broker.streamInfo(key)?.lastID ?? .zero : .zero
+            var reader = try SegmentReader(file.contents, in: folder)
+            while let page = try reader.nextPage() {
+                let own = page.filter { $0.id > there }
+                if own.isEmpty { continue }
+                for reply in try await broker.client.send(Self.adding(own, to: key)) { try reply.get() }
+            }
+            guard file.log.lastGeneratedID > .zero else { continue }
+            let last = max(file.log.lastGeneratedID, file.contents.last)
+            do throws(RedisError) {
+                _ = try await broker.client.send(
+                    RedisCommand(
+                        "XSETID", key, last, "ENTRIESADDED",
+                        max(file.contents.count, file.log.entriesAdded ?? 0), "MAXDELETEDID",
+                        file.log.maxDeletedID ?? .zero))
+            } catch  where error.message.lowercased().contains("syntax") {
+                _ = try await broker.client.send(RedisCommand("XSETID", key, last))
+            } catch { throw FreshetError(error) }
+        }
+    }
+}
