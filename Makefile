@@ -77,9 +77,10 @@ compatible: setup ## Check that the schemas break no consumer of another commit'
 matrix: setup ## Run all tests on other servers, and with another hiredis
 	@scripts/matrix.sh $(MATRIX)
 
-failover: setup ## Run the failover and fault tests alone, with the time they have on a machine of one's own
+failover: setup ## Run the tests that look at the clock alone, with the time they have on a machine of one's own
 	swift build --build-tests
-	FRESHET_STRICT_TIMING=1 swift test --skip-build --filter 'HiredisTests\.(FailoverTests|FaultTests)' --no-parallel
+	FRESHET_STRICT_TIMING=1 swift test --skip-build --no-parallel \
+	  --filter 'HiredisTests\.(FailoverTests|FaultTests)|FreshetReplayTests\.PaceTests'
 
 sanitize: setup ## Run the client's tests under the address and the thread sanitizer
 	swift build --build-tests --sanitize address --scratch-path .build-sanitize/address

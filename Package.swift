@@ -83,7 +83,11 @@ let package = Package(
         library("FreshetSchema", ["Freshet"]),
         library(
             "FreshetService",
-            ["Freshet", "FreshetRecords", "FreshetSchema", "Hiredis", lifecycle, signals, logging, arguments]),
+            [
+                "Freshet", "FreshetRecords", "FreshetReplay", "FreshetSchema", "Hiredis", lifecycle, signals,
+                logging,
+                arguments,
+            ]),
         library("FreshetTesting", ["Freshet", "Hiredis", "CLuaShims", logging, lifecycle]),
         // The in-memory broker runs the scripts that a server would: on the same Lua, 5.1.
         .target(
@@ -100,7 +104,9 @@ let package = Package(
         executable(
             "PaymentWorker",
             ["ShopEvents", "Freshet", "FreshetRecords", "FreshetSchema", "FreshetService", arguments]),
-        executable("Replay", ["FreshetReplay", "FreshetService", "Freshet", "Hiredis", arguments]),
+        executable(
+            "Replay",
+            ["FreshetRecords", "FreshetReplay", "FreshetService", "Freshet", "Hiredis", arguments]),
         executable(
             "FreshetCLI",
             ["FreshetReplay", "FreshetSchema", "FreshetService", "Freshet", "Hiredis", arguments]),

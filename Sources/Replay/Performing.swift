@@ -37,13 +37,14 @@ struct Performing {
     let output: OutputOptions
 
     /// A request's plan; says so when it holds nothing.
-    func plan(_ request: ReplayRequest) async throws -> ReplayPlan {
+    func plan(_ request: ReplayRequest, _ inbox: InboxOptions) async throws -> ReplayPlan {
+        let handled = try inbox.look(for: request.target.group)
         let isTerminal = StandardError.isTerminal
         var shown = ContinuousClock.now
         defer { if isTerminal { StandardError.draw("") } }
         let plan: ReplayPlan
         do {
-            plan = try await broker.plan(request) { seen in
+            plan = try await broker.plan(request, handled: handled) { seen in
                 guard isTerminal, ContinuousClock.now - shown > .milliseconds(200) else { return }
                 shown = .now
                 StandardError.draw("looking: \(Spelled.count(seen)) events")
@@ -75,6 +76,9 @@ struct Performing {
                 }
             }
             line.clear()
+        } catch let error as FreshetError where [.busy, .refused].contains(error.code) {
+            line.clear()
+            throw error
         } catch {
             line.clear()
             // What is there says more than what was heard last.

@@ -131,6 +131,8 @@ struct PaceOptions: ParsableArguments {
 /// A whole request: source, selection, target and pace.
 struct RequestOptions: ParsableArguments {
     @Option(help: "The topic whose events they are.") var topic: TopicName
+    @Option(help: "The archive's folder, for what the log has no more: both are read as one history.")
+    var archive: String?
     @Flag(
         help:
             "From the dead letters of the group, which they leave; --from and --to say when they became such."
@@ -148,7 +150,9 @@ struct RequestOptions: ParsableArguments {
         guard [group != nil, toTopic != nil, toFile != nil].count(where: { $0 }) == 1 else {
             throw ValidationError("say where to: --group, --to-topic or --to-file")
         }
-        guard !dead || fromFile == nil else { throw ValidationError("--dead or --from-file, not both") }
+        guard [dead, fromFile != nil, archive != nil].count(where: { $0 }) <= 1 else {
+            throw ValidationError("--archive, --dead or --from-file, not two of them")
+        }
         guard !dead || group != nil else { throw ValidationError("--dead goes with --group") }
         guard toTopic != topic else {
             throw ValidationError("--to-topic is the topic itself: every group would see the events again")
@@ -156,17 +160,25 @@ struct RequestOptions: ParsableArguments {
     }
 
     func request() throws -> ReplayRequest {
+        // A plan may be started from another folder than the one where it was made.
+        let (archive, fromFile, toFile) = (
+            archive.map(Self.absolute), fromFile.map(Self.absolute), toFile.map(Self.absolute)
+        )
         let target: ReplayTarget =
             if let group { .group(group) } else if let toTopic { .topic(toTopic) } else {
                 .file(toFile ?? "")
             }
         var request = ReplayRequest(topic: topic, to: target)
-        request.source = fromFile.map { .file($0) } ?? (dead ? .dead : .history())
+        request.source = fromFile.map { .file($0) } ?? (dead ? .dead : .history(archive: archive))
         (request.from, request.to) = (selection.from, selection.to)
         (request.first, request.last) = (selection.first, selection.last)
         request.filter = try selection.filter()
         request.pace = try pace.pace()
         request.limits = try pace.limits()
         return request
+    }
+
+    private static func absolute(_ path: String) -> String {
+        path.hasPrefix("/") ? path : "\(FileManager.default.currentDirectoryPath)/\(path)"
     }
 }

@@ -20,6 +20,7 @@ struct PlanCommand: AsyncParsableCommand {
             """)
 
     @OptionGroup var request: RequestOptions
+    @OptionGroup var inbox: InboxOptions
     @OptionGroup var actor: ActorOptions
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
@@ -28,7 +29,7 @@ struct PlanCommand: AsyncParsableCommand {
         let request = try request.request()
         try await connection.withBroker { broker in
             let performing = Performing(broker: broker, actor: actor.actor, output: output)
-            let plan = try await performing.plan(request)
+            let plan = try await performing.plan(request, inbox)
             guard plan.selected.count > 0 else { return try output.show(plan, sentence: "nothing to do") }
             let job = try await broker.save(plan, by: actor.actor)
             StandardError.write(plan.text)
@@ -50,22 +51,23 @@ struct RunCommand: AsyncParsableCommand {
             """)
 
     @OptionGroup var request: RequestOptions
+    @OptionGroup var inbox: InboxOptions
     @OptionGroup var confirmation: ConfirmationOptions
     @OptionGroup var actor: ActorOptions
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        try await Self.perform(try request.request(), confirmation, actor.actor, connection, output)
+        try await Self.perform(try request.request(), inbox, confirmation, actor.actor, connection, output)
     }
 
     static func perform(
-        _ request: ReplayRequest, _ confirmation: ConfirmationOptions, _ actor: Actor,
+        _ request: ReplayRequest, _ inbox: InboxOptions, _ confirmation: ConfirmationOptions, _ actor: Actor,
         _ connection: ConnectionOptions, _ output: OutputOptions
     ) async throws {
         try await connection.withBroker { broker in
             let performing = Performing(broker: broker, actor: actor, output: output)
-            let plan = try await performing.plan(request)
+            let plan = try await performing.plan(request, inbox)
             guard plan.selected.count > 0 else { return try performing.report(plan, nil, 0) }
             guard try confirmation.isConfirmed(plan.text) else { return try performing.report(plan, nil, 0) }
             try await performing.run(try await broker.save(plan, by: actor))
@@ -89,8 +91,11 @@ struct Redeliver: AsyncParsableCommand {
 
     @Option(help: "The topic.") var topic: TopicName
     @Option(help: "The group that sees the events again.") var group: GroupName
+    @Option(help: "The archive's folder, for what the log has no more: both are read as one history.")
+    var archive: String?
     @OptionGroup(title: "Selection") var selection: SelectionOptions
     @OptionGroup(title: "Pace") var pace: PaceOptions
+    @OptionGroup var inbox: InboxOptions
     @OptionGroup var confirmation: ConfirmationOptions
     @OptionGroup var actor: ActorOptions
     @OptionGroup var connection: ConnectionOptions
@@ -98,11 +103,12 @@ struct Redeliver: AsyncParsableCommand {
 
     func run() async throws {
         var request = ReplayRequest(topic: topic, to: .group(group))
+        request.source = .history(archive: archive)
         (request.from, request.to) = (selection.from, selection.to)
         (request.first, request.last) = (selection.first, selection.last)
         request.filter = try selection.filter()
         request.pace = try pace.pace()
         request.limits = try pace.limits()
-        try await RunCommand.perform(request, confirmation, actor.actor, connection, output)
+        try await RunCommand.perform(request, inbox, confirmation, actor.actor, connection, output)
     }
 }

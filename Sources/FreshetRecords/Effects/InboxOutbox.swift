@@ -88,6 +88,19 @@ enum InboxOutbox {
         ).isEmpty
     }
 
+    static func handledCount(
+        of events: ArraySlice<(source: String, id: String)>, by group: GroupName,
+        in transaction: any RecordsTransaction
+    ) throws -> Int {
+        let places = (0..<events.count).map { "($\(2 * $0 + 2), $\(2 * $0 + 3))" }.joined(separator: ", ")
+        let rows = try transaction.query(
+            """
+            SELECT count(*) AS found FROM inbox WHERE consumer_group = $1 AND (source, event_id) IN (VALUES \(places))
+            """,
+            [.text(group.rawValue)] + events.flatMap { [.text($0.source), .text($0.id)] })
+        return Int(rows.first?.integer("found") ?? 0)
+    }
+
     static func add(
         _ event: Event, to topic: Topic, deliverAt time: Timestamp?, in transaction: any RecordsTransaction
     ) throws {

@@ -63,8 +63,10 @@ enum ArchiveStorage {
     /// Puts a small file in the place of the one of this name, if any: whoever looks sees one or the other.
     static func replace(_ path: String, with bytes: [UInt8]) throws(ArchiveError) {
         let file = try OutputFile("\(path).tmp")
-        try unsafe bytes.withUnsafeBytes { all in Result { () throws(ArchiveError) in try unsafe file.write(all) } }
-            .get()
+        try unsafe bytes.withUnsafeBytes { all in
+            Result { () throws(ArchiveError) in try unsafe file.write(all) }
+        }
+        .get()
         try file.finish()
         try rename("\(path).tmp", to: path)
     }
@@ -146,6 +148,8 @@ final class InputFile {
 
     /// Reads from the beginning again.
     func rewind() throws(ArchiveError) {
-        guard lseek(descriptor, 0, SEEK_SET) == 0 else { throw ArchiveStorage.failure("cannot read '\(path)'") }
+        guard lseek(descriptor, 0, SEEK_SET) == 0 else {
+            throw ArchiveStorage.failure("cannot read '\(path)'")
+        }
     }
 }

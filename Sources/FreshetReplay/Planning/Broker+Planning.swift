@@ -8,10 +8,13 @@ extension Broker {
     /// Throws `notFound`, with the names that there are, for a topic or group that does not exist, and `refused` for a range that ends
     /// before it begins, a source and target that do not go together, or more events than the limit.
     ///
-    /// - Parameter onProgress: called now and then with how many entries were looked at.
-    public func plan(_ request: ReplayRequest, onProgress: (Int) -> Void = { _ in }) async throws
-        -> ReplayPlan
-    {
+    /// - Parameters:
+    ///   - handled: how many of these events the group's inbox has; nil when its database is not looked at.
+    ///   - onProgress: called now and then with how many entries were looked at.
+    public func plan(
+        _ request: ReplayRequest, handled: (([(source: String, id: String)]) async throws -> Int)? = nil,
+        onProgress: (Int) -> Void = { _ in }
+    ) async throws -> ReplayPlan {
         let topic = try await planned(topicOf: request)
         let now = try await serverTime()
         let (from, to) = (request.from.lowerBound(now: now), request.to.upperBound(now: now))
@@ -31,7 +34,7 @@ extension Broker {
         let started = ContinuousClock.now
         if let most = request.first { try await plan.keep(most, from: reader, isBetter: <) }
         if let most = request.last { try await plan.keep(most, from: reader, isBetter: >) }
-        try await survey(&plan, reader, onProgress)
+        try await survey(&plan, reader, handled, onProgress)
         if let most = request.limits.events, plan.selected.count > most {
             throw FreshetError(
                 .refused, "\(plan.selected.count) events are selected, and at most \(most) may be")
@@ -42,7 +45,7 @@ extension Broker {
 
     private func planned(topicOf request: ReplayRequest) async throws -> Topic {
         for partition in request.filter.partitions.sorted() {
-            let topic = try await existingTopic(request.topic)
+            let topic = try await topic(request.topic, of: request.source)
             guard partition < topic.partitions else {
                 throw FreshetError(
                     .notFound,
@@ -54,15 +57,17 @@ extension Broker {
             if request.source.kind == .dead {
                 throw FreshetError(.refused, "dead letters are a group's: name it as the target")
             }
-            return try await existingTopic(request.topic)
+            return try await topic(request.topic, of: request.source)
         }
         return try await existingTopic(request.topic, readBy: group)
     }
 
-    private func survey(_ plan: inout ReplayPlan, _ reader: ReplayReader, _ onProgress: (Int) -> Void)
-        async throws
-    {
+    private func survey(
+        _ plan: inout ReplayPlan, _ reader: ReplayReader,
+        _ handled: (([(source: String, id: String)]) async throws -> Int)?, _ onProgress: (Int) -> Void
+    ) async throws {
         var seen = 0
+        if handled != nil { plan.selected.skipped = 0 }
         for part in plan.parts {
             guard let range = part.range else { continue }
             var delivered: StreamID?
@@ -72,7 +77,15 @@ extension Broker {
             }
             var pages = try await reader.pages(ofPartition: part.partition, in: range)
             while let page = try await pages.next() {
-                for entry in page where plan.filter.includes(entry) {
+                let selected =
+                    plan.filter.isAnything ? page : page.filter(plan.filter.includes)
+                if let handled {
+                    let names = selected.map {
+                        (source: $0.field("source")?.string ?? "", id: $0.field("id")?.string ?? "")
+                    }
+                    plan.selected.skipped? += try await handled(names)
+                }
+                for entry in selected {
                     plan.selected.add(
                         entry, partition: part.partition,
                         isAhead: plan.target.group != nil && plan.source.kind != .dead
@@ -118,7 +131,9 @@ extension ReplayPlan {
         var seconds = 2 * survey.seconds
         if let rate = pace.rate { seconds = max(seconds, Double(selected.count) / rate) }
         if let speed = pace.speed, let first = selected.first, let last = selected.last {
-            seconds = max(seconds, Double(last.milliseconds - first.milliseconds) / 1000 / speed)
+            let span = Double(last.milliseconds - first.milliseconds) / 1000
+            let longest = pace.longestGap.map { $0 * Double(selected.count) } ?? .infinity
+            seconds = max(seconds, min(span, longest) / speed)
         }
         return seconds
     }

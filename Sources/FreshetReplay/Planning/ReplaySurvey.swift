@@ -28,7 +28,7 @@ public struct ReplaySurvey: Sendable, Codable {
     /// How many of them the target's group has not read yet, so that it will see them twice.
     public private(set) var ahead = 0
     /// How many of them the group's inbox has, where its database was looked at: these it skips.
-    public var skipped: Int?
+    public internal(set) var skipped: Int?
     /// How many of each type the group's handlers will not see, because they are not for replays.
     public internal(set) var silenced: [String: Int] = [:]
     /// The first of them, of all partitions; nil when there is none.

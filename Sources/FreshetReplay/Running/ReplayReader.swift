@@ -5,19 +5,23 @@ internal import Hiredis
 struct ReplayReader: Sendable {
     private let plan: ReplayPlan
     private let broker: Broker
+    private let archive: Archive?
     private let history: History
 
     init(_ plan: ReplayPlan, on broker: Broker) async throws {
         self.plan = plan
         self.broker = broker
-        history = History(of: try await broker.existingTopic(plan.topic), on: broker)
+        archive = try await plan.source.archive()
+        history = History(
+            of: try await broker.topic(plan.topic, of: plan.source), on: broker, archive: archive)
     }
 
     /// The newest entry that there is, or a place behind it.
     func newest(ofPartition partition: Int) async throws -> StreamID {
         if plan.source.kind == .file { return .newest }
         let stream = stream(ofPartition: partition)
-        return try await broker.send(.xrevrange(stream, count: 1)).first?.id ?? .zero
+        let live = try await broker.send(.xrevrange(stream, count: 1)).first?.id ?? .zero
+        return max(live, try archive?.partition(broker.namespace, plan.topic, partition)?.last ?? .zero)
     }
 
     func pages(ofPartition partition: Int, in range: ClosedRange<StreamID>) async throws -> ReplayPages {
@@ -38,6 +42,20 @@ struct ReplayReader: Sendable {
         let keys = broker.keys(plan.topic, partition)
         if plan.source.kind == .dead, let group = plan.target.group { return keys.dead(group) }
         return keys.events
+    }
+}
+
+extension ReplaySource {
+    /// The archive that it names; nil when it names none.
+    func archive() async throws -> Archive? { kind == .history ? try path.map { try Archive($0) } : nil }
+}
+
+extension Broker {
+    /// The topic of a source. One that is gone here may be known by the archive.
+    func topic(_ name: TopicName, of source: ReplaySource) async throws -> Topic {
+        if let topic = try await topic(named: name) { return topic }
+        guard let archive = try await source.archive() else { return try await existingTopic(name) }
+        return Topic(name, partitions: max(1, try archive.topic(namespace, name).partitions.count))
     }
 }
 

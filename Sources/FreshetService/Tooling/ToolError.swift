@@ -1,5 +1,6 @@
 internal import Freshet
 internal import FreshetRecords
+internal import FreshetReplay
 internal import FreshetSchema
 internal import Hiredis
 
@@ -28,6 +29,7 @@ public struct ToolError: Error, Sendable, CustomStringConvertible {
             } else {
                 self.init(Self.status(of: error.code), error.description)
             }
+        case let error as ArchiveError: self.init(Self.status(of: error.code), error.description)
         case let error as RedisError: self.init(Self.status(of: error), error.description)
         case let error as RecordsError:
             self.init(error.code == .unavailable ? .unreachable : .badConfiguration, error.description)
@@ -42,6 +44,14 @@ public struct ToolError: Error, Sendable, CustomStringConvertible {
         case .invalidName: .usage
         case .invalidData, .invalidEvent: .badData
         case .busy: .tryAgain
+        default: .failed
+        }
+    }
+
+    private static func status(of code: ArchiveError.Code) -> ExitStatus {
+        switch code {
+        case .altered: .badData
+        case .locked: .tryAgain
         default: .failed
         }
     }
