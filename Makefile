@@ -47,6 +47,7 @@ bench: setup ## Measure the client, delivery and records beside plain C on hired
 	@$(BIN)/bench client $(BENCH)
 	@$(BIN)/bench delivery $(BENCH)
 	@$(BIN)/bench records $(BENCH)
+	@$(BIN)/bench replay $(BENCH)
 
 bench-demo: setup ## Measure the shop on the demo data: orders a second, and what its time is spent on
 	for product in bench shop order-worker customer-worker payment-worker; do \

@@ -120,7 +120,11 @@ let package = Package(
             exclude: ["DemoData"]),
         executable(
             "Bench",
-            ["Workbench", "Freshet", "FreshetRecords", "Hiredis", "FreshetTesting", "ShopEvents", arguments]),
+            [
+                "Workbench", "Freshet", "FreshetRecords", "FreshetReplay", "Hiredis", "FreshetTesting",
+                "ShopEvents",
+                arguments,
+            ]),
         library("Workbench", [arguments, signals]),
         executable(
             "Soak",

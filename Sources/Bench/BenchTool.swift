@@ -12,6 +12,7 @@ struct BenchTool: AsyncParsableCommand {
               bench client --work publish-256 read-ack-256 --rounds 11 --format json
               bench delivery --rounds 5
               bench records --rounds 5
+              bench replay --rounds 5
               bench memory
               bench demo
 
@@ -19,7 +20,8 @@ struct BenchTool: AsyncParsableCommand {
             up, and counts only then. Exit codes: 0 done, 1 failed, 64 usage, 130 interrupted.
             """,
         subcommands: [
-            ClientCommand.self, DeliveryCommand.self, RecordsCommand.self, MemoryCommand.self,
+            ClientCommand.self, DeliveryCommand.self, RecordsCommand.self, ReplayCommand.self,
+            MemoryCommand.self,
             DemoCommand.self,
             MeasureCommand.self,
         ],

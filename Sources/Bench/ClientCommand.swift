@@ -27,6 +27,19 @@ struct DeliveryCommand: AsyncParsableCommand {
     func run() async throws { try await options.compare(Row.delivery) }
 }
 
+/// `bench replay`
+struct ReplayCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "replay",
+        abstract:
+            "Compares redelivering and archiving a topic with C that reads it and writes it to another stream."
+    )
+
+    @OptionGroup var options: ComparisonOptions
+
+    func run() async throws { try await options.compare(Row.replay) }
+}
+
 /// `bench records`
 struct RecordsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

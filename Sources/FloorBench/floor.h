@@ -41,6 +41,7 @@ void publish(const plan *plan);
 void read_and_acknowledge(const plan *plan);
 void measure_latency(const plan *plan);
 void handle_with_records(const plan *plan);
+void copy(const plan *plan);
 // Appends one XADD of one field `data`.
 void append_event(redisContext *context, const plan *plan, const char *payload);
 // Appends an XREADGROUP of at most `count` entries; with `blocking`, one that waits for the first.

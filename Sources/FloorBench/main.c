@@ -6,7 +6,7 @@
 #include <string.h>
 
 static _Noreturn void usage(void) {
-    fputs("usage: floor-bench <socket path | host:port> <publish-N | read-ack-N | latency-N | records-N> "
+    fputs("usage: floor-bench <socket path | host:port> <publish-N | read-ack-N | latency-N | records-N | copy-N> "
           "<warm-up> <events> <stream> <group> [database]\n", stderr);
     exit(64);
 }
@@ -42,6 +42,10 @@ int main(int argc, char **argv) {
         plan.batch = number(work + 8);
         if (plan.batch == 0 || !plan.database) usage();
         handle_with_records(&plan);
+    } else if (strncmp(work, "copy-", 5) == 0) {
+        plan.batch = number(work + 5);
+        if (plan.batch == 0) usage();
+        copy(&plan);
     } else {
         usage();
     }

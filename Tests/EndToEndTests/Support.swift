@@ -16,6 +16,7 @@ enum Program {
     }
 
     static func path(_ name: String) throws -> String {
+        if name == "bash" { return "/bin/bash" }
         // The test bundle, or the runner that loads it, stands in the folder of the products.
         var folder = CommandLine.arguments[0]
         while let slash = folder.lastIndex(of: "/") {
@@ -91,7 +92,7 @@ struct Running {
 final class Folder {
     let path: String
     /// Where the services' records are; nil for files in `data`.
-    private let postgres: LocalPostgres?
+    let postgres: LocalPostgres?
 
     init(records postgres: LocalPostgres? = nil) throws {
         self.postgres = postgres

@@ -28,7 +28,8 @@ struct BenchServer: Sendable {
         case .publish, .publishFromTasks: return
         case .latency, .deliverAtRate: break
         case .readAcknowledge: try await fill(entries)
-        case .readEvents, .deliver, .handle: try await WorkTask.publishEvents(entries, on: client)
+        case .readEvents, .deliver, .handle, .replay, .copy:
+            try await WorkTask.publishEvents(entries, on: client)
         }
         try await client.send(
             RedisCommand("XGROUP", "CREATE", Self.stream(of: work), Self.group, "0", "MKSTREAM"))

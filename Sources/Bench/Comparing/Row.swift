@@ -17,6 +17,8 @@ enum Row: String, CaseIterable, Sendable, ExpressibleByArgument {
     case records1 = "records-1"
     case records256 = "records-256"
     case recordsAlone = "records-alone"
+    case redeliver
+    case archive
     case tlsPublish256 = "tls-publish-256"
     case tlsReadAcknowledge256 = "tls-read-ack-256"
 
@@ -38,6 +40,8 @@ enum Row: String, CaseIterable, Sendable, ExpressibleByArgument {
         case .records1: .handle(.each)
         case .records256: .handle(.batch)
         case .recordsAlone: .handle(.alone)
+        case .redeliver: .replay(.redeliver)
+        case .archive: .replay(.archive)
         }
     }
 
@@ -50,6 +54,8 @@ enum Row: String, CaseIterable, Sendable, ExpressibleByArgument {
         case .deliver: .readEvents(batch: 256)
         case .deliverAtRate(let rate): .latency(rate: rate)
         case .handle(.alone): .handle(.each)
+        // C reads the same events and writes them to another stream.
+        case .replay: .copy(batch: 1000)
         default: work
         }
     }
@@ -64,8 +70,10 @@ enum Row: String, CaseIterable, Sendable, ExpressibleByArgument {
     static let delivery: [Row] = [.deliverBytes, .deliverJSON, .deliverPerKey, .deliverAt1000]
     /// The rows of `bench records`.
     static let records: [Row] = [.records1, .records256, .recordsAlone]
+    /// The rows of `bench replay`.
+    static let replay: [Row] = [.redeliver, .archive]
     /// The rows of `bench client`.
-    static let client = allCases.filter { !delivery.contains($0) && !records.contains($0) }
+    static let client = allCases.filter { !(delivery + records + replay).contains($0) }
 
     /// Whether the client goes through TLS, and the other side is the client without.
     var usesTLS: Bool { self == .tlsPublish256 || self == .tlsReadAcknowledge256 }
@@ -77,6 +85,7 @@ enum Row: String, CaseIterable, Sendable, ExpressibleByArgument {
         case .publish(16), .readAcknowledge(16): 100_000
         case .publish, .publishFromTasks, .readAcknowledge, .readEvents, .deliver: 256_000
         case .handle: 51_200
+        case .replay, .copy: 500_000
         case .latency, .deliverAtRate: 3_000
         }
     }

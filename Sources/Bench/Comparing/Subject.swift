@@ -33,11 +33,11 @@ struct Subject: Sendable {
     /// One measurement in a process of its own, after the server was prepared for it.
     func measure(_ work: Work, events: Int, on server: BenchServer) async throws -> Sample {
         let events = Self.rounded(events, to: work.unit)
-        let warmUp = Self.rounded(events / 10, to: work.unit)
+        let warmUp = work.warmsUp ? Self.rounded(events / 10, to: work.unit) : 0
         try await server.prepare(work, entries: warmUp + events)
         let output = "\(server.local.folder)/measurement"
         let database = "\(server.local.folder)/records.db"
-        for file in [output, database, "\(database)-wal", "\(database)-shm"] {
+        for file in [output, database, "\(database)-wal", "\(database)-shm", "\(database).archive"] {
             try? FileManager.default.removeItem(atPath: file)
         }
         let child = try ChildProcess(

@@ -14,6 +14,10 @@ enum Work: Sendable, Hashable {
     case deliver(DeliveryKind)
     /// A subscription whose handler keeps its effects in records.
     case handle(HandlingKind)
+    /// All of a topic's history, read and put elsewhere.
+    case replay(ReplayKind)
+    /// XRANGE of so many entries, and an XADD of each.
+    case copy(batch: Int)
     /// So many events a second, from a publisher to a subscription's handler.
     case deliverAtRate(Int)
     /// So many events a second, from the XADD to a reader that blocks.
@@ -26,6 +30,8 @@ enum Work: Sendable, Hashable {
         case .readAcknowledge(let batch), .readEvents(let batch): "read-ack-\(batch)"
         case .deliver(let kind): kind.rawValue
         case .handle(let kind): kind.rawValue
+        case .replay(let kind): kind.rawValue
+        case .copy(let batch): "copy-\(batch)"
         case .deliverAtRate(let rate): "deliver-at-\(rate)"
         case .latency(let rate): "latency-\(rate)"
         }
@@ -34,17 +40,25 @@ enum Work: Sendable, Hashable {
     /// A measurement has a whole multiple of so many events.
     var unit: Int {
         switch self {
-        case .publish(let batch), .readAcknowledge(let batch), .readEvents(let batch): batch
+        case .publish(let batch), .readAcknowledge(let batch), .readEvents(let batch), .copy(let batch): batch
         case .publishFromTasks(let tasks): tasks
         case .handle: 256
-        case .latency, .deliver, .deliverAtRate: 1
+        case .latency, .deliver, .deliverAtRate, .replay: 1
+        }
+    }
+
+    /// Whether a tenth more is done first, which does not count.
+    var warmsUp: Bool {
+        switch self {
+        case .replay, .copy: false
+        default: true
         }
     }
 
     /// Whether it is about whole events, on a topic.
     var usesEvents: Bool {
         switch self {
-        case .readEvents, .deliver, .handle, .deliverAtRate: true
+        case .readEvents, .deliver, .handle, .deliverAtRate, .replay, .copy: true
         default: false
         }
     }
@@ -76,6 +90,10 @@ extension Work: ExpressibleByArgument {
     init?(argument: String) {
         if let kind = HandlingKind(rawValue: argument) {
             self = .handle(kind)
+            return
+        }
+        if let kind = ReplayKind(rawValue: argument) {
+            self = .replay(kind)
             return
         }
         if let kind = DeliveryKind(rawValue: argument) {

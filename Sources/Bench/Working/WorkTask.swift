@@ -22,6 +22,8 @@ struct WorkTask: Sendable {
         case .deliverAtRate(let rate): try await measureDelivery(rate: rate)
         case .readAcknowledge(let batch), .readEvents(let batch):
             try await measured { try await readAndAcknowledge($0, inBatchesOf: batch) }
+        case .replay(let kind): try await replay(kind)
+        case .copy: throw BenchError("only C copies")
         case .latency(let rate): try await measureLatency(rate: rate)
         }
     }

@@ -9,11 +9,7 @@ extension RedisPipeline {
             if unsafe !name.isReserved { kept += 1 }
         }
         appendXADD(stream, argumentCount: 2 * kept + (replay == nil ? 0 : 4)) { command in
-            unsafe entry.fields.forEachField { name, value, _ in
-                if unsafe name.isReserved { return }
-                unsafe command.append(raw: name)
-                unsafe command.append(raw: value)
-            }
+            unsafe command.appendFields(of: entry.fields) { unsafe !$0.isReserved }
             guard let replay else { return }
             command.append(Field.originalID)
             entry.id.write(to: &command)

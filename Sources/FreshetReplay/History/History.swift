@@ -8,6 +8,9 @@ public struct History: Sendable {
     private let broker: Broker
     private let archive: Archive?
 
+    /// A page is so many entries at most.
+    static let pageSize = 1000
+
     /// What the topic's log holds, and before it what an archive has of it.
     ///
     /// - Parameter archive: where what retention has cut off is to be found; nil for the log alone.
@@ -23,7 +26,8 @@ public struct History: Sendable {
     {
         let key = broker.keys(topic.name, partition).events
         guard let archive else {
-            return HistoryPages(live: broker.entries(of: key, in: range).makeAsyncIterator())
+            return HistoryPages(
+                live: broker.entries(of: key, in: range, pageSize: Self.pageSize).makeAsyncIterator())
         }
         return HistoryPages(
             ArchivePages(archive, broker.namespace, topic.name, partition),

@@ -42,9 +42,13 @@ public struct ReplaySurvey: Sendable, Codable {
 
     mutating func add(_ entry: StreamEntry, partition: Int, isAhead: Bool) {
         count += 1
-        bytes += entry.byteCount
         if isAhead { ahead += 1 }
-        types[entry.field("type")?.string ?? "", default: 0] += 1
+        var type: Int?
+        unsafe entry.fields.forEachField { name, value, index in
+            bytes += name.count + value.count
+            if unsafe name.elementsEqual("type".utf8) { type = index }
+        }
+        types[type.flatMap { entry.fields.bytes(at: $0) }?.string ?? "", default: 0] += 1
         partitions[partition, default: 0] += 1
         if first.map({ entry.id < $0 }) ?? true { (first, firstEvent) = (entry.id, Sample(entry)) }
         if last.map({ entry.id >= $0 }) ?? true { (last, lastEvent) = (entry.id, Sample(entry)) }

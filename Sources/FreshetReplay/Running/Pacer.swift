@@ -13,6 +13,9 @@ struct Pacer {
 
     init(_ pace: ReplayPace) { self.pace = pace }
 
+    /// Whether every entry is due at once.
+    var isUnhurried: Bool { pace.speed == nil && rate == nil }
+
     private var rate: Double? { [pace.rate, brake].compactMap { $0 }.min() }
 
     /// How many of these go next, and when: at least one.

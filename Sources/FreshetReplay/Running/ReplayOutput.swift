@@ -2,7 +2,7 @@ internal import Freshet
 internal import Hiredis
 
 /// Where a replay's events go. It remembers what it has, so that another process can go on after this one died.
-protocol ReplayOutput {
+protocol ReplayOutput: Sendable {
     /// How many events it has been given, by all runs of the replay.
     var count: Int { get }
     /// The entry of each partition up to which nothing has to be read again.
@@ -13,6 +13,15 @@ protocol ReplayOutput {
     mutating func save() async throws
     /// The replay is over, and nothing has to be remembered.
     mutating func finish() async throws
+}
+
+extension ReplayOutput {
+    /// What it is after it was given these.
+    func putting(_ entries: ArraySlice<StreamEntry>, of source: Int) async throws -> any ReplayOutput {
+        var output = self
+        _ = try await output.put(entries, of: source)
+        return output
+    }
 }
 
 extension Broker {

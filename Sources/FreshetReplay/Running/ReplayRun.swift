@@ -63,10 +63,13 @@ public struct ReplayRun {
         }
         let lock = try await ReplayLock(broker.lockKey(of: job.plan), on: broker)
         do {
-            var run = try await ReplayRun(job.plan, lock, actor, broker, onProgress)
-            let state = try await run.run()
-            await run.lock.release()
-            return state
+            // On the client's thread, as a consumer: no event changes threads on its way.
+            let ended = try await withTaskExecutorPreference(broker.client.loop) {
+                var run = try await ReplayRun(job.plan, lock, actor, broker, onProgress)
+                return try await run.run()
+            }
+            await lock.release()
+            return ended
         } catch {
             await lock.release()
             throw error
@@ -134,9 +137,18 @@ public struct ReplayRun {
         var input = try await ReplayInput(plan, reader, behind: output.positions)
         lastBeat = .now - Self.beat
         try await beatWhenDue()
-        while let page = try await input.next() {
+        var next = try await input.next()
+        while let page = next {
             try await beatWhenDue()
             let selected = plan.filter.isAnything ? page.entries : page.entries.filter(plan.filter.includes)
+            if pacer.isUnhurried {
+                // The next page is read while this one is written: alone each would wait for the server half of the time.
+                let (current, partition) = (output, page.partition)
+                async let written = current.putting(selected[...], of: partition)
+                next = try await input.next()
+                output = try await written
+                continue
+            }
             var rest = selected[...]
             while !rest.isEmpty {
                 try await beatWhenDue()
@@ -145,6 +157,7 @@ public struct ReplayRun {
                 _ = try await output.put(rest.prefix(count), of: page.partition)
                 rest = rest.dropFirst(count)
             }
+            next = try await input.next()
         }
         try await output.save()
         _ = onProgress(progress(""))

@@ -69,6 +69,62 @@ public struct CommandWriter: ~Copyable {
     }
 }
 
+extension CommandWriter {
+    /// Appends the names and values of an entry, each as one argument, where the name is to be kept. In one piece: each append by itself
+    /// looks whether there is room, which was a third of what a copy costs.
+    package mutating func appendFields(
+        of fields: RedisReplies, where isKept: (_ name: UnsafeRawBufferPointer) -> Bool
+    ) {
+        var (room, count) = (0, 0)
+        unsafe fields.forEachField { name, value, _ in
+            // `$`, at most twenty digits and two ends of lines.
+            room += name.count + value.count + 50
+        }
+        unsafe withUnsafeTemporaryAllocation(byteCount: room, alignment: 8) { buffer in
+            var end = 0
+            func put(_ text: UnsafeRawBufferPointer) {
+                unsafe end = buffer.storeHeader(text.count, at: end)
+                if let source = text.baseAddress, let start = buffer.baseAddress {
+                    unsafe (start + end).copyMemory(from: source, byteCount: text.count)
+                }
+                end += text.count
+                unsafe buffer[end] = UInt8(ascii: "\r")
+                unsafe buffer[end + 1] = UInt8(ascii: "\n")
+                end += 2
+                count += 1
+            }
+            unsafe fields.forEachField { name, value, _ in
+                guard unsafe isKept(name) else { return }
+                unsafe put(name)
+                unsafe put(value)
+            }
+            unsafe bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: buffer[..<end]))
+        }
+        written += count
+    }
+}
+
+extension UnsafeMutableRawBufferPointer {
+    /// `$12` and the end of its line; returns the place behind it.
+    fileprivate func storeHeader(_ number: Int, at start: Int) -> Int {
+        unsafe self[start] = UInt8(ascii: "$")
+        var digits = 1
+        var power = 10
+        while power <= number {
+            power *= 10
+            digits += 1
+        }
+        var rest = number
+        for place in stride(from: digits, to: 0, by: -1) {
+            unsafe self[start + place] = UInt8(ascii: "0") + UInt8(rest % 10)
+            rest /= 10
+        }
+        unsafe self[start + digits + 1] = UInt8(ascii: "\r")
+        unsafe self[start + digits + 2] = UInt8(ascii: "\n")
+        return start + digits + 3
+    }
+}
+
 extension [UInt8] {
     /// `$12` or `*12` and the end of its line, for a number from 0. In one word where it fits, because each append looks
     /// anew whether there is room.
