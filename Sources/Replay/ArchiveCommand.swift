@@ -29,7 +29,8 @@ struct ArchiveCommand: AsyncParsableCommand {
     @Flag(help: "Go on as a service, until SIGTERM or Ctrl-C.") var follow = false
     @Option(help: "With --follow: how long to wait between two looks (500ms, 10s, 5m).", transform: pause)
     var every = Duration.seconds(10)
-    @Option(help: "How many events a segment has at most.") var segmentEvents = ArchiverOptions().segmentEvents
+    @Option(help: "How many events a segment has at most.") var segmentEvents = ArchiverOptions()
+        .segmentEvents
     @Option(help: "How many bytes of lines a segment has at most, about, before compression.")
     var segmentBytes = ArchiverOptions().segmentBytes
     @Option(help: "How hard to compress: 1 is fast, 19 is small.") var level = ArchiverOptions().level
@@ -44,7 +45,9 @@ struct ArchiveCommand: AsyncParsableCommand {
     }
 
     func validate() throws {
-        guard all != !topic.isEmpty else { throw ValidationError("Either --topic or --all says what to archive") }
+        guard all != !topic.isEmpty else {
+            throw ValidationError("Either --topic or --all says what to archive")
+        }
         guard segmentEvents > 0 else { throw ValidationError("--segment-events is a number from 1") }
         guard segmentBytes > 0 else { throw ValidationError("--segment-bytes is a number from 1") }
         guard (1...19).contains(level) else { throw ValidationError("--level is 1 to 19") }
@@ -86,7 +89,8 @@ private struct ArchiveRun {
         self.broker = broker
         rows = command.output.rowOutput(columns: [
             ("topic", { $0.topic.rawValue }), ("partition", { "\($0.partition)" }),
-            ("archived", { "\($0.archived)" }), ("missing", { "\($0.missing)" }), ("total", { "\($0.total)" }),
+            ("archived", { "\($0.archived)" }), ("missing", { "\($0.missing)" }),
+            ("total", { "\($0.total)" }),
             ("segments", { "\($0.segments)" }), ("first", { $0.first?.description ?? "-" }),
             ("last", { $0.last?.description ?? "-" }),
         ])
@@ -107,10 +111,12 @@ private struct ArchiveRun {
         rows.finish()
         if command.follow { return }
         if Interruption.isRequested {
-            throw ToolError(.interrupted, "interrupted; what was archived is whole, and the next run goes on there")
+            throw ToolError(
+                .interrupted, "interrupted; what was archived is whole, and the next run goes on there")
         }
         if missing > 0 {
-            throw ToolError(.partlyDone, "\(missing) events were gone from the log before they could be archived")
+            throw ToolError(
+                .partlyDone, "\(missing) events were gone from the log before they could be archived")
         }
     }
 

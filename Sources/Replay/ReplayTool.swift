@@ -31,7 +31,8 @@ struct ReplayTool: AsyncParsableCommand {
             65 an archive that was altered, 69 Redis unreachable, 75 try again later, 78 wrong password or URL, 130 interrupted.
             """,
         subcommands: [
-            Redeliver.self, RewindCommand.self, ArchiveCommand.self, VerifyArchiveCommand.self, RestoreCommand.self,
+            Redeliver.self, RewindCommand.self, ArchiveCommand.self, VerifyArchiveCommand.self,
+            RestoreCommand.self,
         ])
 
     static func main() async { await Tool.main(Self.self) }

@@ -38,7 +38,9 @@ struct RestoreCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
-        guard all != !topic.isEmpty else { throw ValidationError("Either --topic or --all says what to restore") }
+        guard all != !topic.isEmpty else {
+            throw ValidationError("Either --topic or --all says what to restore")
+        }
         guard anew || publishAs == nil && rangeFrom == nil && rangeTo == nil else {
             throw ValidationError("--publish-as, --range-from and --range-to belong to --anew")
         }
@@ -72,7 +74,8 @@ struct RestoreCommand: AsyncParsableCommand {
         if all {
             names = try archive.topics().filter { $0.namespace == broker.namespace }.map(\.topic)
             guard !names.isEmpty else {
-                throw ToolError(.failed, "there is no topic of the namespace '\(broker.namespace)' in '\(from)'")
+                throw ToolError(
+                    .failed, "there is no topic of the namespace '\(broker.namespace)' in '\(from)'")
             }
         }
         // All are looked at before the first is restored.
@@ -83,7 +86,8 @@ struct RestoreCommand: AsyncParsableCommand {
         let isConfirmed = try confirmation.isConfirmed(
             restorations.flatMap(plan).joined(separator: "\n"))
         var rows: RowOutput<Row> = output.rowOutput(columns: [
-            ("topic", { $0.topic }), ("partitions", { "\($0.partitions.count)" }), ("events", { "\($0.events)" }),
+            ("topic", { $0.topic }), ("partitions", { "\($0.partitions.count)" }),
+            ("events", { "\($0.events)" }),
             ("set aside", { "\($0.setAside)" }), ("missing", { "\($0.missing)" }),
             ("restored", { $0.restored ? "yes" : "no" }),
         ])
@@ -105,7 +109,8 @@ struct RestoreCommand: AsyncParsableCommand {
                 if isConfirmed, !isWhole {
                     rows.finish()
                     throw ToolError(
-                        .interrupted, "interrupted within '\(restoration.topic)': run it again, and it goes on from there")
+                        .interrupted,
+                        "interrupted within '\(restoration.topic)': run it again, and it goes on from there")
                 }
             }
         }
@@ -156,7 +161,9 @@ struct RestoreCommand: AsyncParsableCommand {
             StandardError.write("Nothing of '\(source)' lies in this range.")
             return try report()
         }
-        guard try confirmation.isConfirmed("Will publish \(selected) events of '\(source)' anew to '\(target)'.")
+        guard
+            try confirmation.isConfirmed(
+                "Will publish \(selected) events of '\(source)' anew to '\(target)'.")
         else { return try report() }
         var progress = ArchiveProgress("published")
         do {

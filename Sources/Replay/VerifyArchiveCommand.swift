@@ -31,10 +31,13 @@ struct VerifyArchiveCommand: AsyncParsableCommand {
             for name in topic where !topics.contains(where: { $0.topic == name }) {
                 let names = topics.map(\.topic.rawValue).joined(separator: ", ")
                 throw ToolError(
-                    .failed, "no topic '\(name)' in '\(folder)' (there are: \(names.isEmpty ? "none" : names))")
+                    .failed,
+                    "no topic '\(name)' in '\(folder)' (there are: \(names.isEmpty ? "none" : names))")
             }
             if !topic.isEmpty { topics.removeAll { !topic.contains($0.topic) } }
-            guard !topics.isEmpty else { throw ToolError(.failed, "there is no archived topic in '\(folder)'") }
+            guard !topics.isEmpty else {
+                throw ToolError(.failed, "there is no archived topic in '\(folder)'")
+            }
             if againstRedis {
                 try await connection.withBroker { try await verify(archive, topics, $0) }
             } else {
@@ -68,7 +71,8 @@ struct VerifyArchiveCommand: AsyncParsableCommand {
         }
         rows.finish()
         if problems > 0 {
-            throw ToolError(.badData, "the archive is not whole: \(problems) problem\(problems == 1 ? "" : "s")")
+            throw ToolError(
+                .badData, "the archive is not whole: \(problems) problem\(problems == 1 ? "" : "s")")
         }
     }
 }

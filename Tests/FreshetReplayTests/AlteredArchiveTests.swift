@@ -7,7 +7,8 @@ import Testing
 
 /// What was done to an archive of four segments, and the segment that must be named.
 enum Alteration: String, CaseIterable, Sendable {
-    case flippedBit, cut, grown, swapped, removed, emptied, forgedCount, forgedFirst, forgedMissing, reorderedRecords
+    case flippedBit, cut, grown, swapped, removed, emptied, forgedCount, forgedFirst, forgedMissing,
+        reorderedRecords
     case removedRecord, removedLast, otherPartition
 
     var named: String {
@@ -35,9 +36,11 @@ enum Alteration: String, CaseIterable, Sendable {
             try write(own, to: third)
         case .removed: try FileManager.default.removeItem(atPath: second)
         case .emptied: try write([], to: second)
-        case .forgedCount: try replace("\"count\":5,\"file\":\"00000002", "\"count\":6,\"file\":\"00000002", rig)
+        case .forgedCount:
+            try replace("\"count\":5,\"file\":\"00000002", "\"count\":6,\"file\":\"00000002", rig)
         case .forgedFirst: try replace("\"first\":\"6-0\"", "\"first\":\"5-5\"", rig)
-        case .forgedMissing: try records(rig) { $0[1] = $0[1].replacing("\"missing\":0", with: "\"missing\":9") }
+        case .forgedMissing:
+            try records(rig) { $0[1] = $0[1].replacing("\"missing\":0", with: "\"missing\":9") }
         case .reorderedRecords: try records(rig) { $0.swapAt(1, 2) }
         case .removedRecord: try records(rig) { $0.remove(at: 1) }
         case .removedLast: try records(rig) { $0.removeLast() }
@@ -99,7 +102,8 @@ enum Alteration: String, CaseIterable, Sendable {
         try await withArchive { rig, _ in
             try await rig.redis("XTRIM", rig.keys().events, "MAXLEN", 0)
             try Alteration.flippedBit.apply(to: rig)
-            var pages = History(of: rig.topic(), on: rig.broker, archive: try rig.archive).pages(ofPartition: 0)
+            var pages = History(of: rig.topic(), on: rig.broker, archive: try rig.archive).pages(
+                ofPartition: 0)
             #expect(try await pages.next()?.map(\.id) == (1...5).map { id($0) })
             let error = await #expect(throws: ArchiveError.self) { try await pages.next() }
             #expect(error?.code == .altered && error?.description.contains("00000002") == true)

@@ -46,7 +46,8 @@ import Testing
 
         mutating func all() async throws -> [[[UInt8]]] {
             try await rig.redis("DEL", rig.keys().events)
-            var pages = History(of: rig.topic(), on: rig.broker, archive: try rig.archive).pages(ofPartition: 0)
+            var pages = History(of: rig.topic(), on: rig.broker, archive: try rig.archive).pages(
+                ofPartition: 0)
             var all: [[[UInt8]]] = []
             while let page = try await pages.next() {
                 all += page.map { [Array("\($0.id)".utf8)] + $0.fields.compactMap { $0.bytes?.array } }
@@ -65,7 +66,8 @@ import Testing
                 try await rig.pass(segment: 10)
             }
             let segments = try rig.manifest().segments
-            #expect(segments.map(\.count).reduce(0, +) == 40 && segments.count <= 7, "\(segments.map(\.count))")
+            #expect(
+                segments.map(\.count).reduce(0, +) == 40 && segments.count <= 7, "\(segments.map(\.count))")
             #expect(segments.allSatisfy { $0.count <= 10 })
             #expect(try await rig.problems() == [])
             let files = try FileManager.default.contentsOfDirectory(atPath: rig.path(""))
@@ -162,7 +164,9 @@ import Testing
         }
     }
 
-    @Test func `the archive keeps what groups have set aside, and takes it anew when it has changed`() async throws {
+    @Test func `the archive keeps what groups have set aside, and takes it anew when it has changed`()
+        async throws
+    {
         try await Rig.with { rig in
             try await rig.publish(1...3)
             try await rig.createGroup()
@@ -170,7 +174,9 @@ import Testing
             try await rig.redis("XADD", dead, "1-0", "id", "e1", "freshetreason", "no")
             try await rig.pass()
             func file() throws -> [String] {
-                try FileManager.default.contentsOfDirectory(atPath: rig.path("")).filter { $0.hasPrefix("dead-") }
+                try FileManager.default.contentsOfDirectory(atPath: rig.path("")).filter {
+                    $0.hasPrefix("dead-")
+                }
             }
             let before = try file()
             #expect(before.count == 1 && before[0].hasPrefix("dead-payment-"))

@@ -5,7 +5,8 @@ import Hiredis
 import Testing
 
 @Suite struct ArchivedHistoryTests {
-    private func pages(_ rig: Rig, _ range: ClosedRange<StreamID> = .zero ... .newest) throws -> HistoryPages {
+    private func pages(_ rig: Rig, _ range: ClosedRange<StreamID> = .zero ... .newest) throws -> HistoryPages
+    {
         History(of: rig.topic(), on: rig.broker, archive: try rig.archive).pages(ofPartition: 0, in: range)
     }
 
@@ -17,7 +18,9 @@ import Testing
             try await rig.pass(segment: 7)
             try await rig.publish(41...60)
             try await rig.redis("XTRIM", rig.keys().events, "MINID", "25-0")
-            for range in [1...60, 1...10, 5...30, 24...25, 25...60, 26...26, 41...60, 10...24] as [ClosedRange<UInt64>] {
+            for range in [1...60, 1...10, 5...30, 24...25, 25...60, 26...26, 41...60, 10...24]
+                as [ClosedRange<UInt64>]
+            {
                 let found = try await rig.ids(pages(rig, id(range.lowerBound)...id(range.upperBound)))
                 #expect(found == ids(range), "\(range)")
             }
@@ -34,7 +37,8 @@ import Testing
             while let page = try await pages.next() {
                 found += page.map(\.id)
                 // Past what was read, and within what the archive has.
-                try await rig.redis("XTRIM", rig.keys().events, "MINID", "\(min(5000, found.count + 200 * round))-0")
+                try await rig.redis(
+                    "XTRIM", rig.keys().events, "MINID", "\(min(5000, found.count + 200 * round))-0")
                 round += 1
             }
             #expect(found == ids(1...5000))

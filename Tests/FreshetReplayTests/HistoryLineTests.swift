@@ -37,7 +37,9 @@ import Testing
     }
 
     @Test func `what is no UTF-8 is base64, control characters are escaped`() throws {
-        let bytes: [[UInt8]] = [[0xff], [0xff, 0xfe], [0xff, 1, 2], Array("a\u{0}\u{1f}\u{7f}é\u{2028}😀\t".utf8)]
+        let bytes: [[UInt8]] = [
+            [0xff], [0xff, 0xfe], [0xff, 1, 2], Array("a\u{0}\u{1f}\u{7f}é\u{2028}😀\t".utf8),
+        ]
         let line = line(entry(.newest, bytes))
         #expect(
             String(decoding: line, as: UTF8.self)

@@ -10,11 +10,13 @@ import Testing
             let topic = rig.topic(partitions: 2)
             try await rig.broker.declare(
                 TopicDeclaration(
-                    topic, groups: [GroupDeclaration("payment", ordering: .perKey), GroupDeclaration("audit")],
+                    topic,
+                    groups: [GroupDeclaration("payment", ordering: .perKey), GroupDeclaration("audit")],
                     retention: Retention(age: .seconds(86_400)), limit: 5000))
             try await rig.publish(1...300)
             try await rig.publish(1...100, partition: 1)
-            try await rig.redis("XADD", rig.keys().events, "301-7", "data", [0, 0xff, 0x22] as [UInt8], "data", "")
+            try await rig.redis(
+                "XADD", rig.keys().events, "301-7", "data", [0, 0xff, 0x22] as [UInt8], "data", "")
             _ = try await rig.read(150)
             for (number, key) in [rig.keys().dead("payment"), rig.keys(1).invalid("audit")].enumerated() {
                 try await rig.redis("XADD", key, "7-\(number)", "id", "e1", "freshetreason", "no")
@@ -25,7 +27,8 @@ import Testing
             try await other.restore(from: rig)
             for partition in 0...1 {
                 let keys = rig.keys(partition)
-                for key in [keys.events] + (partition == 0 ? [keys.dead("payment")] : [keys.invalid("audit")]) {
+                for key in [keys.events] + (partition == 0 ? [keys.dead("payment")] : [keys.invalid("audit")])
+                {
                     #expect(try await rig.contents(key) == other.contents(key))
                     #expect(try await rig.numbers(key) == other.numbers(key), "\(key)")
                 }
@@ -49,7 +52,9 @@ import Testing
         }
     }
 
-    @Test func `the numbers of a log that retention has cut off are right, and its history comes back`() async throws {
+    @Test func `the numbers of a log that retention has cut off are right, and its history comes back`()
+        async throws
+    {
         try await Rig.withTwo { rig, other in
             try await rig.publish(1...500)
             try await rig.createGroup()
@@ -134,7 +139,9 @@ import Testing
         }
     }
 
-    @Test func `what was changed since a restoration was stopped is not taken for the archive's`() async throws {
+    @Test func `what was changed since a restoration was stopped is not taken for the archive's`()
+        async throws
+    {
         try await Rig.withTwo { rig, other in
             try await rig.publish(1...3000)
             try await rig.pass(segment: 500)

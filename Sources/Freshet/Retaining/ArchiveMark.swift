@@ -3,7 +3,8 @@ package import Hiredis
 extension Broker {
     /// Says that all entries of a partition up to this one are in an archive, which was read again: a retention that keeps
     /// what is not archived may cut them off.
-    package func mark(_ topic: TopicName, _ partition: Int, archivedThrough id: StreamID) async throws(FreshetError)
+    package func mark(_ topic: TopicName, _ partition: Int, archivedThrough id: StreamID)
+        async throws(FreshetError)
     {
         _ = try await send(RedisCommand("HSET", namespace.topicKey(topic), ArchiveMark.field(partition), id))
     }

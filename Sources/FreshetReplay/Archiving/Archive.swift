@@ -41,7 +41,8 @@ public struct Archive: Sendable {
         if try !partitions(namespace, name).isEmpty {
             throw ArchiveError(
                 .altered,
-                "\(path(namespace, name))/\(ArchivedTopic.fileName): is missing, or the first pass did not end")
+                "\(path(namespace, name))/\(ArchivedTopic.fileName): is missing, or the first pass did not end"
+            )
         }
         let names = try topics().map { "\($0.namespace)/\($0.topic)" }
         throw ArchiveError(

@@ -47,7 +47,9 @@ public struct ArchiveSegment: Sendable, Hashable, Codable {
         chain == Self.chain(contents, added: added, missing: missing, after: previous)
     }
 
-    private static func chain(_ own: SegmentContents, added: Int, missing: Int, after previous: String) -> String {
+    private static func chain(_ own: SegmentContents, added: Int, missing: Int, after previous: String)
+        -> String
+    {
         SHA256.digest(
             of: """
                 \(previous)

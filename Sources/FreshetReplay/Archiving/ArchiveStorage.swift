@@ -29,7 +29,7 @@ enum ArchiveStorage {
     /// The names in a folder, sorted; none when it is not there.
     static func names(in folder: String) throws(ArchiveError) -> [String] {
         guard let stream = unsafe opendir(folder) else {
-            if errno == ENOENT { return [] }
+            if errno == ENOENT || errno == ENOTDIR { return [] }
             throw failure("cannot read the folder '\(folder)'")
         }
         defer { unsafe _ = closedir(stream) }
@@ -63,8 +63,10 @@ enum ArchiveStorage {
     /// Puts a small file in the place of the one of this name, if any: whoever looks sees one or the other.
     static func replace(_ path: String, with bytes: [UInt8]) throws(ArchiveError) {
         let file = try OutputFile("\(path).tmp")
-        try unsafe bytes.withUnsafeBytes { all in Result { () throws(ArchiveError) in try unsafe file.write(all) } }
-            .get()
+        try unsafe bytes.withUnsafeBytes { all in
+            Result { () throws(ArchiveError) in try unsafe file.write(all) }
+        }
+        .get()
         try file.finish()
         try rename("\(path).tmp", to: path)
     }
@@ -146,6 +148,8 @@ final class InputFile {
 
     /// Reads from the beginning again.
     func rewind() throws(ArchiveError) {
-        guard lseek(descriptor, 0, SEEK_SET) == 0 else { throw ArchiveStorage.failure("cannot read '\(path)'") }
+        guard lseek(descriptor, 0, SEEK_SET) == 0 else {
+            throw ArchiveStorage.failure("cannot read '\(path)'")
+        }
     }
 }

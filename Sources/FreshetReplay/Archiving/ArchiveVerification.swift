@@ -71,7 +71,8 @@ public struct ArchiveVerification: Sendable {
     }
 
     private func verify(
-        _ report: inout Report, _ partition: Int, _ state: ArchivedTopic.Partition?, _ onProgress: (Int) -> Void
+        _ report: inout Report, _ partition: Int, _ state: ArchivedTopic.Partition?,
+        _ onProgress: (Int) -> Void
     ) async throws {
         let folder = archive.path(report.namespace, report.topic, partition)
         let manifest = try archive.partition(report.namespace, report.topic, partition)
@@ -81,7 +82,8 @@ public struct ArchiveVerification: Sendable {
             (report.first, report.last) = (manifest.first, manifest.last)
         }
         // The manifest may be ahead of it, when a pass did not end.
-        if let state, state.archived > (manifest?.count ?? 0) || state.last ?? .zero > manifest?.last ?? .zero {
+        if let state, state.archived > (manifest?.count ?? 0) || state.last ?? .zero > manifest?.last ?? .zero
+        {
             report.problems.append(
                 "\(folder)/\(ArchivePartition.fileName): ends at \(manifest?.last?.description ?? "nothing") with "
                     + "\(manifest?.count ?? 0) entries, and \(ArchivedTopic.fileName) knows of \(state.archived) up to "
@@ -113,7 +115,8 @@ public struct ArchiveVerification: Sendable {
 
     /// What the log still has of these must be the same; what it has between them must not be there.
     private func compare(
-        _ page: [StreamEntry], _ report: inout Report, _ partition: Int, _ segment: ArchiveSegment, _ folder: String,
+        _ page: [StreamEntry], _ report: inout Report, _ partition: Int, _ segment: ArchiveSegment,
+        _ folder: String,
         _ broker: Broker
     ) async throws {
         guard let first = page.first?.id, let last = page.last?.id else { return }
@@ -140,7 +143,9 @@ extension StreamEntry {
     func hasSameFields(as other: StreamEntry) -> Bool {
         guard fields.count == other.fields.count else { return false }
         return zip(fields, other.fields).allSatisfy { own, theirs in
-            guard let own = own.bytes, let theirs = theirs.bytes, own.count == theirs.count else { return false }
+            guard let own = own.bytes, let theirs = theirs.bytes, own.count == theirs.count else {
+                return false
+            }
             return unsafe own.withUnsafeBytes { first in
                 unsafe theirs.withUnsafeBytes { second in unsafe first.elementsEqual(second) }
             }

@@ -30,7 +30,8 @@ extension Archiver {
         while let page = try await source.next() {
             let own =
                 try writer
-                ?? SegmentWriter("\(folder)/\(partition)/\(manifests[partition].nextFile)", compressor: compressor)
+                ?? SegmentWriter(
+                    "\(folder)/\(partition)/\(manifests[partition].nextFile)", compressor: compressor)
             writer = own
             try own.append(page)
             total += page.count
@@ -91,7 +92,8 @@ extension Archiver {
             else { return }
             var manifest = manifests[partition]
             let place = "\(folder)/\(partition)"
-            let joined = try SegmentJoin.join(last[0].contents, last[1].contents, in: place, as: manifest.nextFile)
+            let joined = try SegmentJoin.join(
+                last[0].contents, last[1].contents, in: place, as: manifest.nextFile)
             var reader = try SegmentReader(joined, in: place)
             try reader.checkFrame()
             try ArchiveStorage.syncFolder(place)

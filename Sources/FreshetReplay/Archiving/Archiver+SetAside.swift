@@ -4,15 +4,17 @@ internal import Hiredis
 extension Archiver {
     /// Archives what groups have set aside of a partition; what has not changed since the last pass stays as it is.
     func setAside(_ partition: Int, _ groups: [GroupName]) async throws -> [ArchivedTopic.SetAsideFile] {
-        let before = known.flatMap { partition < $0.partitions.count ? $0.partitions[partition].setAside : nil } ?? []
+        let before =
+            known.flatMap { partition < $0.partitions.count ? $0.partitions[partition].setAside : nil } ?? []
         var files: [ArchivedTopic.SetAsideFile] = []
         for group in groups {
             for kind in SetAside.allCases {
                 let key = broker.keys(topic.name, partition).setAside(kind, group)
                 guard let info = try await broker.streamInfo(key), info.length > 0 else { continue }
                 let log = ArchivedTopic.Log(info)
-                if let same = before.first(where: { $0.group == group && $0.kind == kind.rawValue && $0.log == log })
-                {
+                if let same = before.first(where: {
+                    $0.group == group && $0.kind == kind.rawValue && $0.log == log
+                }) {
                     files.append(same)
                     continue
                 }

@@ -126,7 +126,9 @@ public final class Archiver {
         try await lock.renew(force: true)
         let state = ArchivedTopic(
             broker.namespace, topic.name, savedAt: time.description,
-            declaration: declaration.filter { !$0.key.hasPrefix("archived:") && $0.key != Restoration.marker }, partitions: partitions)
+            declaration: declaration.filter {
+                !$0.key.hasPrefix("archived:") && $0.key != Restoration.marker
+            }, partitions: partitions)
         try state.save(folder)
         known = state
         for partition in 0..<topic.partitions {

@@ -102,7 +102,8 @@ struct SegmentReader {
             throw altered("has \(count) entries, and the manifest says \(contents.count)")
         }
         guard last == contents.last else {
-            throw altered("ends with \(last?.description ?? "nothing"), and the manifest says \(contents.last)")
+            throw altered(
+                "ends with \(last?.description ?? "nothing"), and the manifest says \(contents.last)")
         }
         guard bytes == contents.bytes else {
             throw altered("has \(bytes) bytes of lines, and the manifest says \(contents.bytes)")

@@ -37,7 +37,8 @@ final class SegmentWriter {
         try write(isLast: true)
         try file.finish()
         return SegmentContents(
-            file: path.lastIndex(of: "/").map { String(path[path.index(after: $0)...]) } ?? path, count: count,
+            file: path.lastIndex(of: "/").map { String(path[path.index(after: $0)...]) } ?? path,
+            count: count,
             first: first, last: last, bytes: bytes, fileBytes: fileBytes, sha256: sha.finish())
     }
 

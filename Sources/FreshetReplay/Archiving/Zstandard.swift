@@ -71,7 +71,9 @@ internal import CZstd
 
     /// Appends what these bytes hold, from the position on, as far as there is room for: so many bytes. Nil when they are
     /// no frame, or their checksum is wrong.
-    func decompress(_ bytes: [UInt8], upTo end: Int, from position: inout Int, into lines: inout [UInt8], room: Int)
+    func decompress(
+        _ bytes: [UInt8], upTo end: Int, from position: inout Int, into lines: inout [UInt8], room: Int
+    )
         -> Int?
     {
         var (at, result) = (position, 0)

@@ -18,7 +18,8 @@ struct ArchivePages {
 
     /// The next entries behind a position, and none behind another; nil when there are no more. A segment is looked at as a
     /// whole before its first entry is given out.
-    mutating func next(after position: StreamID, through end: StreamID) throws(ArchiveError) -> [StreamEntry]? {
+    mutating func next(after position: StreamID, through end: StreamID) throws(ArchiveError) -> [StreamEntry]?
+    {
         while true {
             if reader == nil { reader = try open(after: position, through: end) }
             guard reader != nil else { return nil }
@@ -39,7 +40,8 @@ struct ArchivePages {
         return (last?.last ?? .zero, last?.added ?? 0)
     }
 
-    private func open(after position: StreamID, through end: StreamID) throws(ArchiveError) -> SegmentReader? {
+    private func open(after position: StreamID, through end: StreamID) throws(ArchiveError) -> SegmentReader?
+    {
         var failure: (segment: ArchiveSegment, error: ArchiveError)?
         while true {
             let segments = try archive.partition(namespace, topic, partition)?.segments ?? []

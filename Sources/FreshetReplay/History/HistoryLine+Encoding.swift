@@ -135,7 +135,8 @@ extension HistoryLine {
             unsafe target[1] = short
             return 2
         }
-        unsafe UnsafeMutableRawPointer(target).copyMemory(from: ("\\u00" as StaticString).utf8Start, byteCount: 4)
+        unsafe UnsafeMutableRawPointer(target).copyMemory(
+            from: ("\\u00" as StaticString).utf8Start, byteCount: 4)
         let digits: StaticString = "0123456789abcdef"
         unsafe target[4] = digits.utf8Start[Int(byte >> 4)]
         unsafe target[5] = digits.utf8Start[Int(byte & 15)]

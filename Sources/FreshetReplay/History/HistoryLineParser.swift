@@ -56,7 +56,9 @@ struct HistoryLineParser {
             skipSpace()
             let before = texts.count
             if take("{") {
-                guard try shortText() == "base64" else { throw fault("a value is neither a string nor base64") }
+                guard try shortText() == "base64" else {
+                    throw fault("a value is neither a string nor base64")
+                }
                 try expect(":", "no ':' after 'base64'")
                 try base64(into: &texts)
                 try expect("}", "something follows the base64")
@@ -111,7 +113,8 @@ struct HistoryLineParser {
             }
             try escape(into: &texts)
         }
-        guard isASCII || (try? UTF8Span(validating: texts.span.extracting(before..<texts.count))) != nil else {
+        guard isASCII || (try? UTF8Span(validating: texts.span.extracting(before..<texts.count))) != nil
+        else {
             throw fault("a string is no UTF-8")
         }
     }

@@ -37,7 +37,9 @@ struct LogLook {
 
     mutating func look(after position: StreamID, through end: StreamID) async throws -> Answer {
         guard let start = position.successor, start <= end else { return .end }
-        let (info, range) = (RedisCommand.xinfoStream(key), RedisCommand.xrange(key, start...end, count: size))
+        let (info, range) = (
+            RedisCommand.xinfoStream(key), RedisCommand.xrange(key, start...end, count: size)
+        )
         var pipeline = RedisPipeline()
         pipeline.append("MULTI")
         pipeline.append(info)

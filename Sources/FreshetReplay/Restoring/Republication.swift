@@ -17,7 +17,8 @@ public struct Republication: Sendable {
 
     /// A republication of what lies within the range, to a topic that is there. Throws `notFound` for topics that are not.
     public init(
-        of source: TopicName, from archive: Archive, to target: TopicName, in range: (from: ReplayPoint, to: ReplayPoint),
+        of source: TopicName, from archive: Archive, to target: TopicName,
+        in range: (from: ReplayPoint, to: ReplayPoint),
         on broker: Broker
     ) async throws {
         self.source = source

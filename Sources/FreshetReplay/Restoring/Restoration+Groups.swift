@@ -34,7 +34,8 @@ extension Restoration {
         let folder = archive.path(broker.namespace, topic, number)
         for file in state.partitions[number].setAside {
             guard let kind = SetAside(rawValue: file.kind) else {
-                throw ArchiveError(.altered, "\(folder)/\(file.contents.file): '\(file.kind)' is no kind of it")
+                throw ArchiveError(
+                    .altered, "\(folder)/\(file.contents.file): '\(file.kind)' is no kind of it")
             }
             let key = broker.keys(topic, number).setAside(kind, file.group)
             let there = isResumed ? try await broker.streamInfo(key)?.lastID ?? .zero : .zero

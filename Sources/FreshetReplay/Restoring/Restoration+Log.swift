@@ -58,7 +58,8 @@ extension Restoration {
     /// XADD of each with its own id.
     static func adding(_ entries: [StreamEntry], to key: String) -> RedisPipeline {
         var pipeline = RedisPipeline()
-        pipeline.reserveCapacity(entries.reduce(0) { $0 + $1.byteCount + 8 * $1.fields.count + key.utf8.count + 96 })
+        pipeline.reserveCapacity(
+            entries.reduce(0) { $0 + $1.byteCount + 8 * $1.fields.count + key.utf8.count + 96 })
         for entry in entries {
             pipeline.append(argumentCount: 3 + entry.fields.count) { command in
                 command.append("XADD" as StaticString)
@@ -82,10 +83,12 @@ extension Restoration {
         guard let first = page.first?.id, let last = page.last?.id else { return }
         let live = try await broker.client.send(.xrange(key, first...last))
         let isSame =
-            live.count == page.count && zip(live, page).allSatisfy { $0.id == $1.id && $0.hasSameFields(as: $1) }
+            live.count == page.count
+            && zip(live, page).allSatisfy { $0.id == $1.id && $0.hasSameFields(as: $1) }
         guard isSame else {
             throw ArchiveError(
-                .refused, "\(key) has other entries between \(first) and \(last) than the archive: delete it first")
+                .refused,
+                "\(key) has other entries between \(first) and \(last) than the archive: delete it first")
         }
     }
 

@@ -57,15 +57,18 @@ public struct Restoration: Sendable {
             guard manifest.count >= known.archived, manifest.last ?? .zero >= known.last ?? .zero else {
                 throw ArchiveError(
                     .altered,
-                    "\(archive.path(broker.namespace, topic, number)): segments at the end were taken out of the manifest")
+                    "\(archive.path(broker.namespace, topic, number)): segments at the end were taken out of the manifest"
+                )
             }
             manifests.append(manifest)
             partitions.append(
                 Partition(
-                    partition: number, events: manifest.count, missing: manifest.missing, first: manifest.first,
+                    partition: number, events: manifest.count, missing: manifest.missing,
+                    first: manifest.first,
                     last: manifest.last,
                     groups: Dictionary(
-                        known.groups.map { ($0.name.rawValue, $0.position) }, uniquingKeysWith: { first, _ in first }),
+                        known.groups.map { ($0.name.rawValue, $0.position) },
+                        uniquingKeysWith: { first, _ in first }),
                     setAside: known.setAside.reduce(0) { $0 + $1.contents.count }))
         }
         self.manifests = manifests
@@ -134,7 +137,8 @@ public struct Restoration: Sendable {
                 guard let info = try await broker.streamInfo(stream) else { continue }
                 if info.length > 0 {
                     throw ArchiveError(
-                        .refused, "\(stream) has \(info.length) entries: a topic that is there is not restored")
+                        .refused,
+                        "\(stream) has \(info.length) entries: a topic that is there is not restored")
                 }
                 if stream == keys.events, let first = manifests[number].first, info.lastGeneratedID >= first {
                     throw ArchiveError(
