@@ -122,6 +122,37 @@ import Testing
         }
     }
 
+    @Test func `events for later and groups of any name come back as well`() async throws {
+        try await Rig.withTwo { rig, other in
+            try await rig.publish(1...5)
+            let publisher = Publisher(to: rig.topic(), on: rig.broker)
+            let time = Timestamp(milliseconds: Timestamp.now().milliseconds + 3_600_000)
+            for number in 0..<700 {
+                let event = Event(
+                    source: "till", type: "even", data: EventData(Array("{\"number\":\(number)}".utf8)))
+                try await publisher.publish(event, deliverAt: time)
+            }
+            try await rig.redis("XGROUP", "CREATE", rig.keys().events, "a group/of others", "2-0")
+            try await rig.redis(
+                "XADD", rig.keys().dead(GroupName(unchecked: "a group/of others")), "1-0", "id", "x")
+            try await rig.pass()
+            try await rig.pass()
+            #expect(try await rig.problems() == [])
+            try await other.restore(from: rig)
+            func scheduled(_ rig: Rig) async throws -> [[UInt8]]? {
+                try await rig.redis("ZRANGE", rig.keys().scheduled, 0, -1, "WITHSCORES").array?
+                    .compactMap { $0.bytes?.array }
+            }
+            let (events, restored) = (try await scheduled(rig), try await scheduled(other))
+            #expect(events?.count == 1400 && events == restored)
+            let groups = try await other.client.send(.xinfoGroups(rig.keys().events))
+            #expect(groups.map(\.name) == ["a group/of others"] && groups[0].lastDeliveredID == id(2))
+            #expect(
+                try await other.redis("XLEN", rig.keys().dead(GroupName(unchecked: "a group/of others")))
+                    .integer == 1)
+        }
+    }
+
     @Test func `a restoration that was stopped goes on where the log ends`() async throws {
         try await Rig.withTwo { rig, other in
             try await rig.publish(1...3000)

@@ -106,6 +106,32 @@ import Testing
         }
     }
 
+    @Test func `a restore that is killed goes on when it is run again`() async throws {
+        try await Rig.with { rig in
+            try await rig.fill(30_000)
+            try await rig.createGroup(after: "12345-0")
+            _ = try await archive(rig, "--segment-events", "3000")
+            try await rig.redis("FLUSHALL")
+            let arguments = ["restore", "--from", folder(rig), "--all", "--yes"]
+            for least in [1, 8000, 20_000] {
+                let running = try rig.start("replay", arguments)
+                try await eventually("it adds") {
+                    let length = try await rig.length("test:events:{orders:0}")
+                    return length >= least
+                }
+                running.child.signal(SIGKILL)
+                _ = await running.child.wait()
+            }
+            let done = try await rig.start("replay", arguments).outcome()
+            // The last one may have come to its end before it was killed.
+            #expect(done.exitCode == 0 || done.errors.contains("has 30000 entries"), "\(done.errors)")
+            #expect(try await verified(rig).map(\.compared) == [30_000])
+            let group = try await rig.client.send(.xinfoGroups("test:events:{orders:0}"))[0]
+            #expect(group.lastDeliveredID == StreamID("12345-0"))
+            #expect(group.entriesRead == 12_345 && group.lag == 17_655)
+        }
+    }
+
     @Test func `as a service it archives what comes, and SIGTERM ends it when the segment is whole`()
         async throws
     {
