@@ -21,7 +21,8 @@ public struct ArchivedTopic: Sendable, Codable {
         public let isMade: Bool
 
         init(
-            _ name: GroupName, delivered: StreamID, oldestUnsettled: StreamID?, entriesRead: Int?, isMade: Bool
+            _ name: GroupName, delivered: StreamID, oldestUnsettled: StreamID?, entriesRead: Int?,
+            isMade: Bool
         ) {
             group = name.rawValue
             self.delivered = delivered

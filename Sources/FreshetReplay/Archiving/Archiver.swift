@@ -114,8 +114,8 @@ public final class Archiver {
         }
         if known == nil {
             // What a first pass has archived before it is killed can be restored as well.
-            try save(
-                (0..<topic.partitions).map { _ in ArchivedTopic.Partition(archived: 0, groups: [], setAside: []) })
+            let nothing = ArchivedTopic.Partition(archived: 0, groups: [], setAside: [])
+            try save((0..<topic.partitions).map { _ in nothing })
         }
         var reports: [ArchiveReport] = []
         var partitions: [ArchivedTopic.Partition] = []
