@@ -167,6 +167,26 @@ import Testing
         }
     }
 
+    @Test(arguments: [true, false])
+    func `a signal in the middle of a pass ends it with a whole segment`(follows: Bool) async throws {
+        try await Rig.with { rig in
+            try await rig.fill(100_000)
+            let running = try rig.start(
+                "replay",
+                ["archive", "--topic", "orders", "--to", folder(rig)] + (follows ? ["--follow"] : []))
+            let segment = "\(folder(rig))/test/orders/0/00000001.ndjson.zst"
+            try await eventually("it writes") { FileManager.default.fileExists(atPath: segment) }
+            running.child.signal(SIGTERM)
+            let outcome = await running.outcome()
+            #expect(outcome.exitCode == (follows ? 0 : 130), "\(outcome.errors)")
+            let events = try await verified(rig).map(\.events)
+            #expect(events[0] > 0 && events[0] <= 100_000, "\(events)")
+            let rest = try await archive(rig).json([Row].self)
+            #expect(rest[0].total == 100_000 && rest[0].archived == 100_000 - events[0])
+            #expect(rest[0].missing == 0)
+        }
+    }
+
     @Test func `a gap is said loudly, and the exit code says so as well`() async throws {
         try await Rig.with { rig in
             try await rig.publish(1...5)
