@@ -48,6 +48,11 @@ public struct ArchivedTopic: Sendable, Codable {
         let log: Log
         private let name: String
 
+        private enum CodingKeys: String, CodingKey {
+            case kind, contents, log
+            case name = "group"
+        }
+
         init(_ group: GroupName, _ kind: SetAside, _ contents: SegmentContents, _ log: Log) {
             name = group.rawValue
             self.kind = kind.rawValue
