@@ -123,6 +123,7 @@ private struct ArchiveRun {
     private mutating func pass(showsAll: Bool) async throws {
         for topic in try await topics() {
             let archiver = try await archiver(of: topic)
+            progress = ArchiveProgress("archived")
             let reports = try await archiver.pass { count in
                 progress.show(count, of: topic.name.rawValue)
                 return !Interruption.isRequested

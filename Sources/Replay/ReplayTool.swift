@@ -7,8 +7,11 @@ internal import FreshetService
 struct ReplayTool: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "replay",
-        abstract: "Recovers lost work: has a group see events again, or moves its position.",
+        abstract: "Recovers lost work: has events seen again, moves positions, archives and restores topics.",
         discussion: """
+            plan says exactly what a replay would do and keeps that; start does it; run is both. What runs can be watched, paused,
+            resumed and cancelled from anywhere, and killed: it goes on where it was. Every action is on record: audit.
+
             redeliver puts events of the history on one group's redelivery stream, beside its live reading. Its inbox skips
             what was done, so only lost work is done again. No other group notices.
 

@@ -29,7 +29,7 @@ enum ArchiveStorage {
     /// The names in a folder, sorted; none when it is not there.
     static func names(in folder: String) throws(ArchiveError) -> [String] {
         guard let stream = unsafe opendir(folder) else {
-            if errno == ENOENT { return [] }
+            if errno == ENOENT || errno == ENOTDIR { return [] }
             throw failure("cannot read the folder '\(folder)'")
         }
         defer { unsafe _ = closedir(stream) }

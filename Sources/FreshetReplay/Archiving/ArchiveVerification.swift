@@ -101,9 +101,9 @@ public struct ArchiveVerification: Sendable {
                 report.problems.append(error.description)
             }
         }
-        for file in state?.setAside ?? [] {
+        for file in state?.files ?? [] {
             let outcome = Result { () throws(ArchiveError) in
-                var reader = try SegmentReader(file.contents, in: folder)
+                var reader = try SegmentReader(file, in: folder)
                 while try reader.nextPage() != nil {}
             }
             if case .failure(let error) = outcome {

@@ -8,16 +8,28 @@ public struct ArchivedTopic: Sendable, Codable {
     /// Where a group stood in one partition.
     public struct Group: Sendable, Hashable, Codable {
         /// The group.
-        public let name: GroupName
+        public var name: GroupName { GroupName(unchecked: group) }
+        // As text: one that another client made may have a name that Freshet would refuse.
+        private let group: String
         /// The last entry that it had been given.
         public let delivered: StreamID
         /// The oldest entry that it had been given and not settled: held, waiting for a retry, or to be seen again.
         public let oldestUnsettled: StreamID?
         /// How many entries it had been given since the beginning, by the server's count; nil when it did not know.
         public let entriesRead: Int?
-        /// Whether it keeps an order is the topic's; whether the group was there is its own: one that was declared only is made
-        /// by its first consumer.
+        /// Whether the group was there: one that was declared only is made by its first consumer.
         public let isMade: Bool
+
+        init(
+            _ name: GroupName, delivered: StreamID, oldestUnsettled: StreamID?, entriesRead: Int?,
+            isMade: Bool
+        ) {
+            group = name.rawValue
+            self.delivered = delivered
+            self.oldestUnsettled = oldestUnsettled
+            self.entriesRead = entriesRead
+            self.isMade = isMade
+        }
 
         /// The last entry before all that it has not settled.
         public var position: StreamID {
@@ -29,11 +41,24 @@ public struct ArchivedTopic: Sendable, Codable {
     /// Events that a group had set aside.
     public struct SetAsideFile: Sendable, Hashable, Codable {
         /// The group.
-        public let group: GroupName
+        public var group: GroupName { GroupName(unchecked: name) }
         /// `dead` or `invalid`.
         public let kind: String
         let contents: SegmentContents
         let log: Log
+        private let name: String
+
+        private enum CodingKeys: String, CodingKey {
+            case kind, contents, log
+            case name = "group"
+        }
+
+        init(_ group: GroupName, _ kind: SetAside, _ contents: SegmentContents, _ log: Log) {
+            name = group.rawValue
+            self.kind = kind.rawValue
+            self.contents = contents
+            self.log = log
+        }
     }
 
     /// What a stream says of itself.
@@ -67,6 +92,11 @@ public struct ArchivedTopic: Sendable, Codable {
         public var groups: [Group]
         /// What they had set aside.
         public var setAside: [SetAsideFile]
+        /// Events that wait for the moment when they are published; nil when there were none.
+        var scheduled: SegmentContents?
+
+        /// The files beside the segments.
+        var files: [SegmentContents] { setAside.map(\.contents) + (scheduled.map { [$0] } ?? []) }
     }
 
     /// The version of the format, 1.

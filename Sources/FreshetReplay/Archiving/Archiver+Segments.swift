@@ -109,7 +109,7 @@ extension Archiver {
             var names = Set(manifest.segments.map(\.file))
             names.insert(ArchivePartition.fileName)
             if let known, partition < known.partitions.count {
-                names.formUnion(known.partitions[partition].setAside.map(\.contents.file))
+                names.formUnion(known.partitions[partition].files.map(\.file))
             }
             for name in try ArchiveStorage.names(in: "\(folder)/\(partition)")
             where !names.contains(name) && (name.hasSuffix(".ndjson.zst") || name.hasSuffix(".tmp")) {

@@ -103,6 +103,20 @@ public final class Archiver {
         try await lock.renew(force: true)
         let declaration = try await broker.fields(of: topic.name)
         let time = try await broker.serverTime()
+        func save(_ partitions: [ArchivedTopic.Partition]) throws {
+            let state = ArchivedTopic(
+                broker.namespace, topic.name, savedAt: time.description,
+                declaration: declaration.filter {
+                    !$0.key.hasPrefix("archived:") && $0.key != Restoration.marker
+                }, partitions: partitions)
+            try state.save(folder)
+            known = state
+        }
+        if known == nil {
+            // What a first pass has archived before it is killed can be restored as well.
+            let nothing = ArchivedTopic.Partition(archived: 0, groups: [], setAside: [])
+            try save((0..<topic.partitions).map { _ in nothing })
+        }
         var reports: [ArchiveReport] = []
         var partitions: [ArchivedTopic.Partition] = []
         var isStopping = false
@@ -110,6 +124,8 @@ public final class Archiver {
             // Where groups stand is looked at first: they never stand behind the archive's end.
             let groups = try await broker.groupPositions(
                 of: topic, partition: partition, declared: declaration)
+            // Before the log: what is published meanwhile is seen there, or twice, and never nowhere.
+            let scheduled = try await scheduled(partition)
             let before = reports.reduce(0) { $0 + $1.archived }
             let (log, report) = try await archive(partition) { count in
                 isStopping = !onProgress(before + count) || isStopping
@@ -120,17 +136,11 @@ public final class Archiver {
             partitions.append(
                 ArchivedTopic.Partition(
                     log: log, archived: manifest.count, last: manifest.last, groups: groups,
-                    setAside: try await setAside(partition, groups.map(\.name))))
+                    setAside: try await setAside(partition, groups.map(\.name)), scheduled: scheduled))
             if isStopping { return reports }
         }
         try await lock.renew(force: true)
-        let state = ArchivedTopic(
-            broker.namespace, topic.name, savedAt: time.description,
-            declaration: declaration.filter {
-                !$0.key.hasPrefix("archived:") && $0.key != Restoration.marker
-            }, partitions: partitions)
-        try state.save(folder)
-        known = state
+        try save(partitions)
         for partition in 0..<topic.partitions {
             try mergeSmall(partition)
             reports[partition].segments = manifests[partition].segments.count

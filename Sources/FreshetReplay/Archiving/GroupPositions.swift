@@ -25,7 +25,7 @@ extension Broker {
             let read = parts[2].integer ?? -1
             positions.append(
                 ArchivedTopic.Group(
-                    name: group, delivered: delivered, oldestUnsettled: parts[1].streamID,
+                    group, delivered: delivered, oldestUnsettled: parts[1].streamID,
                     entriesRead: read < 0 ? nil : read, isMade: isMade == 1))
         }
         return positions

@@ -13,11 +13,12 @@ final class SegmentWriter {
     private var fileBytes = 0
     private var lines: [UInt8] = []
 
-    /// - Parameter compressor: one that is between two frames.
+    /// - Parameter compressor: one that no other writer uses until this one is finished, or given up.
     init(_ path: String, compressor: ZstdCompressor) throws(ArchiveError) {
         self.path = path
         self.compressor = compressor
         file = try OutputFile(path)
+        compressor.begin()
     }
 
     func append(_ page: [StreamEntry]) throws(ArchiveError) {

@@ -1,6 +1,6 @@
 internal import CZstd
 
-/// Compresses what comes one after the other into one frame, which ends with a checksum of what went in.
+/// Compresses what comes one after the other into frames, each of which ends with a checksum of what went in.
 @safe final class ZstdCompressor {
     private let context: OpaquePointer
     private var output = [UInt8](repeating: 0, count: ZSTD_CStreamOutSize())
@@ -14,6 +14,9 @@ internal import CZstd
     }
 
     deinit { unsafe ZSTD_freeCCtx(context) }
+
+    /// Begins a frame; one that was not ended is forgotten.
+    func begin() { unsafe ZSTD_CCtx_reset(context, ZSTD_reset_session_only) }
 
     /// Hands on what has become whole.
     ///

@@ -88,7 +88,7 @@ public struct HistoryPages {
                 let before = min(cut.before, end)
                 if let page = try archived.next(after: position, through: before) { return page }
                 let (last, added) = try archived.end()
-                if cut.hasLost(behind: max(position, last), archived: added) {
+                if position < before, cut.hasLost(behind: last, archived: added) {
                     throw ArchiveError(
                         .lost,
                         "\(log.key) was cut off behind the archive's end (\(last)): entries between \(max(position, last)) and "

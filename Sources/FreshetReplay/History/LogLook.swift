@@ -13,15 +13,13 @@ struct LogLook {
     struct Cut {
         /// The last id before what the log has.
         let before: StreamID
-        /// The newest entry that was deleted; nil when the server cannot say.
-        let deleted: StreamID?
-        /// How many entries are gone; nil when the server cannot say.
+        /// How many entries are gone; nil when the server cannot say (before Redis 7).
         let gone: Int?
 
-        /// Whether entries behind this position are gone, when so many were ever added up to the archive's end.
-        func hasLost(behind position: StreamID, archived added: Int) -> Bool {
-            guard let deleted, deleted > position, before > position else { return false }
-            return gone.map { $0 > added } ?? true
+        /// Whether entries between the archive's end and what the log has are gone, when so many were ever added up to that
+        /// end. The server's newest deleted id says nothing of this: a trim does not move it.
+        func hasLost(behind end: StreamID, archived added: Int) -> Bool {
+            before > end && gone.map { $0 > added } ?? false
         }
     }
 
@@ -52,7 +50,7 @@ struct LogLook {
             throw FreshetError(RedisError(.unexpectedReply, "a transaction of another shape"))
         }
         if let error = answers[0].error, error.message.contains("no such key") {
-            return .cut(Cut(before: end, deleted: nil, gone: nil))
+            return .cut(Cut(before: end, gone: nil))
         }
         let log = try info.answer(from: answers[0])
         guard let first = log.firstID, first <= position else {
@@ -60,9 +58,7 @@ struct LogLook {
             // Nothing stands between: the first entry of all.
             if before <= position { return try answer(range.answer(from: answers[1])) }
             return .cut(
-                Cut(
-                    before: before, deleted: isQueue ? nil : log.newestDeletedID,
-                    gone: log.entriesAdded.map { $0 - log.length }))
+                Cut(before: before, gone: isQueue ? nil : log.entriesAdded.map { $0 - log.length }))
         }
         return try answer(range.answer(from: answers[1]))
     }

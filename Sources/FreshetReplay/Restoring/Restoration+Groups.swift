@@ -58,4 +58,20 @@ extension Restoration {
             } catch { throw FreshetError(error) }
         }
     }
+
+    /// Events that are published later: a restoration that goes on adds them again, which changes nothing.
+    func restoreScheduled(_ number: Int) async throws {
+        guard let file = state.partitions[number].scheduled else { return }
+        let key = broker.keys(topic, number).scheduled
+        var reader = try SegmentReader(file, in: archive.path(broker.namespace, topic, number))
+        while let page = try reader.nextPage() {
+            var pipeline = RedisPipeline()
+            for entry in page {
+                let fields = entry.fields.compactMap(\.bytes)
+                if fields.count == 2 { pipeline.append("ZADD", key, fields[0], fields[1]) }
+            }
+            guard pipeline.count > 0 else { continue }
+            for reply in try await broker.client.send(pipeline) { try reply.get() }
+        }
+    }
 }

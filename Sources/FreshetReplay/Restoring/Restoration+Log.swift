@@ -58,18 +58,14 @@ extension Restoration {
     /// XADD of each with its own id.
     static func adding(_ entries: [StreamEntry], to key: String) -> RedisPipeline {
         var pipeline = RedisPipeline()
-        pipeline.reserveCapacity(
-            entries.reduce(0) { $0 + $1.byteCount + 8 * $1.fields.count + key.utf8.count + 96 })
-        for entry in entries {
-            pipeline.append(argumentCount: 3 + entry.fields.count) { command in
-                command.append("XADD" as StaticString)
-                command.append(key)
-                entry.id.write(to: &command)
-                for field in entry.fields {
-                    if let bytes = field.bytes { command.append(bytes) }
-                }
-            }
+        // A pipeline that grows copies what it has.
+        let bytes = entries.reduce(0) { sum, entry in
+            var own = 96 + key.utf8.count
+            unsafe entry.fields.forEachField { name, value, _ in own += name.count + value.count + 16 }
+            return sum + own
         }
+        pipeline.reserveCapacity(bytes)
+        for entry in entries { pipeline.appendXADD(entry, to: key) }
         return pipeline
     }
 

@@ -100,6 +100,7 @@ public struct Restoration: Sendable {
             guard restored.isWhole else { return (count, false) }
             try await restoreGroups(number, restored)
             try await restoreSetAside(number)
+            try await restoreScheduled(number)
         }
         var pipeline = RedisPipeline()
         var fields: [any RedisArgument] = ["HSET", key, "partitions", partitions.count]
@@ -122,7 +123,7 @@ public struct Restoration: Sendable {
         for (number, manifest) in manifests.enumerated() {
             let folder = archive.path(broker.namespace, topic, number)
             for segment in manifest.segments { _ = try SegmentReader(segment.contents, in: folder) }
-            for file in state.partitions[number].setAside { _ = try SegmentReader(file.contents, in: folder) }
+            for file in state.partitions[number].files { _ = try SegmentReader(file, in: folder) }
         }
     }
 

@@ -38,6 +38,19 @@ extension RedisPipeline {
             write(&command)
         }
     }
+
+    /// Appends XADD of an entry as it is, under its own id; its bytes are copied straight into the pipeline.
+    package mutating func appendXADD(_ entry: StreamEntry, to key: String) {
+        append(argumentCount: 3 + entry.fields.count) { command in
+            command.append("XADD" as StaticString)
+            command.append(key)
+            entry.id.write(to: &command)
+            unsafe entry.fields.forEachField { name, value, _ in
+                unsafe command.append(raw: name)
+                unsafe command.append(raw: value)
+            }
+        }
+    }
 }
 
 extension RedisCommand where Answer == [StreamEntry] {
