@@ -6,8 +6,8 @@ internal import FreshetService
 
 /// Which events of a topic are meant.
 struct SelectionOptions: ParsableArguments {
-    @Option(help: "The first place: \(ReplayPoint.forms). Default start.", transform: ReplayPoint.parsing)
-    var from: ReplayPoint = .start
+    @Option(help: "The first place: \(ReplayPoint.forms).", transform: ReplayPoint.parsing)
+    var from: ReplayPoint?
     @Option(
         help: "The last place, in the same forms; it belongs to the range. Default end.",
         transform: ReplayPoint.parsing)
@@ -30,6 +30,14 @@ struct SelectionOptions: ParsableArguments {
         guard partition.allSatisfy({ $0 >= 0 }) else { throw ValidationError("--partition begins with 0") }
         for condition in conditions where FieldMatch(condition) == nil {
             throw ValidationError("--where '\(condition)' is not \(FieldMatch.forms)")
+        }
+    }
+
+    /// Everything is never meant by leaving something out.
+    func validateRange() throws {
+        guard from != nil || first != nil || last != nil || !key.isEmpty || ids != nil else {
+            throw ValidationError(
+                "say from where: --from PLACE (start is everything), --first, --last, --key or --ids")
         }
     }
 
@@ -153,6 +161,7 @@ struct RequestOptions: ParsableArguments {
         guard [dead, fromFile != nil, archive != nil].count(where: { $0 }) <= 1 else {
             throw ValidationError("--archive, --dead or --from-file, not two of them")
         }
+        if !dead { try selection.validateRange() }
         guard !dead || group != nil else { throw ValidationError("--dead goes with --group") }
         guard toTopic != topic else {
             throw ValidationError("--to-topic is the topic itself: every group would see the events again")
@@ -170,7 +179,7 @@ struct RequestOptions: ParsableArguments {
             }
         var request = ReplayRequest(topic: topic, to: target)
         request.source = fromFile.map { .file($0) } ?? (dead ? .dead : .history(archive: archive))
-        (request.from, request.to) = (selection.from, selection.to)
+        (request.from, request.to) = (selection.from ?? .start, selection.to)
         (request.first, request.last) = (selection.first, selection.last)
         request.filter = try selection.filter()
         request.pace = try pace.pace()

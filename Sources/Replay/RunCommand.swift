@@ -16,7 +16,7 @@ struct PlanCommand: AsyncParsableCommand {
               replay plan --topic orders --group payment --from 2h --type order.placed
               replay plan --topic orders --group payment --dead
               replay plan --topic orders --to-topic orders-copy --last 10000 --rate 500/s
-              replay plan --topic orders --to-file orders.ndjson --where data.total>=10000
+              replay plan --topic orders --to-file orders.ndjson --from start --where data.total>=10000
             """)
 
     @OptionGroup var request: RequestOptions
@@ -101,10 +101,12 @@ struct Redeliver: AsyncParsableCommand {
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
 
+    func validate() throws { try selection.validateRange() }
+
     func run() async throws {
         var request = ReplayRequest(topic: topic, to: .group(group))
         request.source = .history(archive: archive)
-        (request.from, request.to) = (selection.from, selection.to)
+        (request.from, request.to) = (selection.from ?? .start, selection.to)
         (request.first, request.last) = (selection.first, selection.last)
         request.filter = try selection.filter()
         request.pace = try pace.pace()

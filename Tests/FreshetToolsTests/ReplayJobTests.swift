@@ -64,14 +64,14 @@ import Testing
             try await rig.publish(1...4000)
             try await rig.createGroup(after: "4000-0")
             let running = try rig.start(
-                "replay", ["run", "--yes", "--rate", "500/s", "--format", "json"] + place)
+                "replay", ["run", "--yes", "--rate", "100/s", "--from", "start", "--format", "json"] + place)
             var id = ""
             try await eventually("it is listed") {
                 let list = try await run(rig, ["list", "--format", "json"]).json([Job].self)
                 id = list.first?.plan.id ?? ""
                 return list.first?.state == "running" && (list.first?.done ?? 0) > 0
             }
-            let second = try await run(rig, ["run", "--yes"] + place)
+            let second = try await run(rig, ["run", "--yes", "--from", "start"] + place)
             #expect(second.exitCode == 75 && second.errors.contains("under way"), "\(second.errors)")
             let rewind = try await run(rig, ["rewind", "--to", "start", "--yes"] + place)
             #expect(rewind.exitCode == 75, "\(rewind.errors)")
@@ -95,9 +95,13 @@ import Testing
 
     @Test(
         arguments: [
-            (["run", "--topic", "orders"], 64, "say where to"),
-            (["run", "--topic", "orders", "--group", "payment", "--to-topic", "other"], 64, "say where to"),
-            (["run", "--topic", "orders", "--to-topic", "orders"], 64, "the topic itself"),
+            (["run", "--topic", "orders", "--from", "1h"], 64, "say where to"),
+            (["run", "--topic", "orders", "--group", "payment"], 64, "say from where"),
+            (
+                ["run", "--topic", "orders", "--from", "1h", "--group", "payment", "--to-topic", "other"], 64,
+                "say where to"
+            ),
+            (["run", "--topic", "orders", "--from", "1h", "--to-topic", "orders"], 64, "the topic itself"),
             (["run", "--topic", "orders", "--to-file", "x", "--dead"], 64, "--dead goes with --group"),
             (["plan", "--topic", "orders", "--group", "payment", "--where", "total"], 64, "--where 'total'"),
             (["plan", "--topic", "orders", "--group", "payment", "--first", "0"], 64, "begin with 1"),
@@ -112,21 +116,31 @@ import Testing
             ),
             (
                 ["plan", "--topic", "orders", "--group", "payment", "--from", "5-0", "--to", "4-0"], 64,
-                "before it begins"
+                "behind its end"
             ),
-            (["plan", "--topic", "orders", "--group", "payment", "--max-events", "3"], 64, "at most 3"),
+            (
+                ["plan", "--topic", "orders", "--group", "payment", "--from", "1-0", "--max-events", "3"], 64,
+                "at most 3"
+            ),
             (
                 ["plan", "--topic", "orders", "--group", "payment", "--ids", "/nowhere/ids"], 64,
                 "/nowhere/ids"
             ),
             (
-                ["plan", "--topic", "orders", "--group", "payment", "--archive", "/nowhere"], 1,
+                ["plan", "--topic", "orders", "--group", "payment", "--from", "1h", "--archive", "/nowhere"],
+                1,
                 "no folder '/nowhere'"
             ),
-            (["plan", "--topic", "order", "--group", "payment"], 1, "no topic 'order'"),
-            (["plan", "--topic", "orders", "--group", "pay"], 1, "no group 'pay'"),
-            (["plan", "--topic", "orders", "--group", "payment", "--partition", "7"], 1, "no partition 7"),
-            (["plan", "--topic", "orders", "--to-topic", "nowhere"], 1, "no topic 'nowhere'"),
+            (["plan", "--topic", "order", "--group", "payment", "--from", "1h"], 1, "no topic 'order'"),
+            (["plan", "--topic", "orders", "--group", "pay", "--from", "1h"], 1, "no group 'pay'"),
+            (
+                ["plan", "--topic", "orders", "--group", "payment", "--from", "1h", "--partition", "7"], 1,
+                "no partition 7"
+            ),
+            (
+                ["plan", "--topic", "orders", "--to-topic", "nowhere", "--from", "1h"], 1,
+                "no topic 'nowhere'"
+            ),
             (["start", "nothing"], 1, "no replay 'nothing'"),
             (["rewind", "--topic", "orders"], 64, "only --undo"),
         ] as [([String], Int32, String)])

@@ -26,7 +26,8 @@ import Testing
             let planned = try await rig.start(
                 "replay",
                 [
-                    "plan", "--topic", "orders", "--group", "payment", "--rate", "8000", "--max-waiting",
+                    "plan", "--topic", "orders", "--group", "payment", "--from", "start", "--rate", "8000",
+                    "--max-waiting",
                     "none",
                 ]
                     + ["--format", "json"]

@@ -19,7 +19,7 @@ extension Broker {
         let now = try await serverTime()
         let (from, to) = (request.from.lowerBound(now: now), request.to.upperBound(now: now))
         guard from <= to || request.from == .end || request.to == .start else {
-            throw FreshetError(.refused, "the range ends (\(to)) before it begins (\(from))")
+            throw FreshetError(.refused, "the range begins (\(from)) behind its end (\(to))")
         }
         var plan = ReplayPlan(
             id: EventID.make(), planned: now.description, source: request.source, topic: topic.name,
