@@ -6,7 +6,7 @@ public import Hiredis
 /// Live reading goes on, and no other group notices. A group with records skips what its inbox has: only lost work is
 /// done again. What is meant is fixed when this is made: the range ends, at the latest, with what the log holds then.
 public struct Redelivery: Sendable {
-    /// Names the replay; handlers see it as `delivery.replayID`.
+    /// Names the replay; handlers see it as `delivery.replay`.
     public let id = EventID.make()
     /// The first place.
     public let from: StreamID

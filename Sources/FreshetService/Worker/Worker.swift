@@ -127,16 +127,19 @@ public struct Worker: Sendable {
 
     /// A subscription of this worker's group with its settings. With `.perKey` the worker's records are its fence.
     ///
-    /// - Parameter ordering: nil for what the settings say.
+    /// - Parameters:
+    ///   - kinds: which deliveries its handlers are for at most.
+    ///   - ordering: nil for what the settings say.
     public func subscribe(
-        to topic: Topic, from start: StartPosition = .earliest, ordering: Ordering? = nil,
-        @HandlerBuilder handlers: () -> [On]
+        to topic: Topic, from start: StartPosition = .earliest, for kinds: DeliveryKinds = .all,
+        ordering: Ordering? = nil, @HandlerBuilder handlers: () -> [On]
     ) -> Subscription {
         var options = settings.subscription
         options.ordering = ordering ?? options.ordering
         if options.ordering == .perKey { options.fence = records }
         return Subscription(
-            to: topic, group: settings.group, from: start, on: broker, consumer: settings.consumer,
+            to: topic, group: settings.group, from: start, for: kinds, on: broker,
+            consumer: settings.consumer,
             options: options, logger: logger, handlers: handlers)
     }
 
