@@ -81,7 +81,11 @@ let package = Package(
         library("FreshetSchema", ["Freshet"]),
         library(
             "FreshetService",
-            ["Freshet", "FreshetRecords", "FreshetSchema", "Hiredis", lifecycle, signals, logging, arguments]),
+            [
+                "Freshet", "FreshetRecords", "FreshetReplay", "FreshetSchema", "Hiredis", lifecycle, signals,
+                logging,
+                arguments,
+            ]),
         library("FreshetTesting", ["Freshet", "Hiredis", "CLuaShims", logging, lifecycle]),
         // The in-memory broker runs the scripts that a server would: on the same Lua, 5.1.
         .target(

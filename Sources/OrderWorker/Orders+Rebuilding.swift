@@ -4,6 +4,15 @@ internal import FreshetRecords
 /// What the service has said of an order is what it had decided, in whatever order a rebuild brings the events that could have
 /// decided it: a payment that was captured just when the time for it was over.
 extension Orders {
+    /// The event that an order's decision follows, when what was said of it came before.
+    static func complete(_ orderID: String, by decider: Decider, _ effects: Effects) throws {
+        try effects.enqueue(
+            """
+            UPDATE orders SET decided_by_source = $1
+            WHERE order_id = $2 AND decided_by_id = $3 AND decided_by_source IS NULL
+            """, .text(orNull: decider.source), .text(orderID), .text(orNull: decider.id))
+    }
+
     /// - Parameter time: the deciding event's, as the service said.
     static func recall(_ orderID: String, _ decision: Decision, at time: String, _ effects: Effects) throws {
         try effects.lock("order \(orderID)")

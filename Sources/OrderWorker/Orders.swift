@@ -165,11 +165,10 @@ enum Orders {
                 .text(orNull: decider.source),
                 .text(orNull: decider.id), .text(decider.time))
         }
+        if status == decision.rawValue { return try complete(orderID, by: decider, effects) }
         // Decided before: the first decision stands. Another one is on record; a captured payment of a cancelled order goes
         // back by itself.
-        if status != decision.rawValue {
-            try refuse(decision.rawValue, of: orderID, in: status, by: decider, effects)
-        }
+        try refuse(decision.rawValue, of: orderID, in: status, by: decider, effects)
     }
 
     /// The time for the payment is over: an order without a decision is cancelled.
@@ -177,7 +176,7 @@ enum Orders {
         try effects.lock("order \(order.orderId)")
         let status = try effects.query("SELECT status FROM orders WHERE order_id = $1", .text(order.orderId))
             .first
-        guard status?.text("status") == "placed" else { return }
+        guard ["placed", "cancelled"].contains(status?.text("status") ?? "") else { return }
         let event = effects.delivery.event
         try decideLocked(
             order.orderId, .cancelled, reason: "not paid until \(order.deadline)",

@@ -63,6 +63,8 @@ public struct Subscription: Service {
             handlers: handlers, counters: counters, logger: logger)
     }
 
+    func handler(forRebuildOf type: EventType) -> Handler? { core.handlers[type, .rebuild] }
+
     /// Reads and handles until graceful shutdown or cancellation. Throws only what waiting will not cure: refused
     /// credentials, a topic that is something else. Call it once.
     public func run() async throws {
