@@ -6,7 +6,7 @@ internal import ShopEvents
 ///
 /// Events of one order can arrive in any order (they come from two services), so nothing here depends on it: each
 /// order counts once when it is placed and once when it is decided, and a customer whose order is confirmed before it
-/// was seen placed gets a name when it is.
+/// was seen placed gets a name when it is. Times are those of the events.
 enum Customers {
     static let migrations = [
         Migration(
@@ -26,16 +26,23 @@ enum Customers {
             ])
     ]
 
+    /// The time of whichever event happened last, not of the one that is handled last.
+    private static let later = """
+        CASE WHEN customer_orders.updated_at > excluded.updated_at
+          THEN customer_orders.updated_at ELSE excluded.updated_at END
+        """
+
     static func orderPlaced(_ order: OrderPlaced, _ effects: Effects) throws {
         let isNew =
             try effects.execute(
                 """
                 INSERT INTO customer_orders (order_id, customer_id, is_placed, decision, updated_at)
                 VALUES ($1, $2, 1, '', $3)
-                ON CONFLICT (order_id) DO UPDATE SET is_placed = 1, updated_at = excluded.updated_at
+                ON CONFLICT (order_id) DO UPDATE SET is_placed = 1, updated_at = \(later)
                 WHERE customer_orders.is_placed = 0
                 """,
-                .text(order.orderId), .text(order.customer.id), .text(Timestamp.now().description)) == 1
+                .text(order.orderId), .text(order.customer.id),
+                .text(effects.delivery.event.time.description)) == 1
         guard isNew else { return }
         let customer = order.customer
         // Name and address are those of the customer's latest order, whichever is handled last.
@@ -93,9 +100,10 @@ enum Customers {
             """
             INSERT INTO customer_orders (order_id, customer_id, is_placed, decision, updated_at)
             VALUES ($1, $2, 0, $3, $4)
-            ON CONFLICT (order_id) DO UPDATE SET decision = excluded.decision, updated_at = excluded.updated_at
+            ON CONFLICT (order_id) DO UPDATE SET decision = excluded.decision, updated_at = \(later)
             WHERE customer_orders.decision = ''
             """,
-            .text(orderID), .text(customerID), .text(decision), .text(Timestamp.now().description)) == 1
+            .text(orderID), .text(customerID), .text(decision),
+            .text(effects.delivery.event.time.description)) == 1
     }
 }

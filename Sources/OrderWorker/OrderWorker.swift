@@ -40,6 +40,16 @@ struct OrderWorker: AsyncParsableCommand {
                     On(OrderOverdue.self) { order, delivery in
                         try await records.handle(delivery) { try Orders.overdue(order, $0) }
                     }
+                    On(OrderConfirmed.self, for: .rebuild) { order, delivery in
+                        try await records.handle(delivery) {
+                            try Orders.recall(order.orderId, .confirmed, at: order.confirmedAt, $0)
+                        }
+                    }
+                    On(OrderCancelled.self, for: .rebuild) { order, delivery in
+                        try await records.handle(delivery) {
+                            try Orders.recall(order.orderId, .cancelled, at: order.cancelledAt, $0)
+                        }
+                    }
                 },
                 worker.subscribe(to: .payments) {
                     On(PaymentCaptured.self) { payment, delivery in

@@ -37,15 +37,25 @@ struct PaymentWorker: AsyncParsableCommand {
                 records: worker.records, provider: ImpatientProvider(provider: provider, patience: patience))
             return [
                 worker.subscribe(to: .orders) {
-                    On(OrderPlaced.self) { order, delivery in try await payments.orderPlaced(order, delivery)
+                    On(OrderPlaced.self, for: [.live, .redelivery]) { order, delivery in
+                        try await payments.orderPlaced(order, delivery)
                     }
                     On(OrderCancelled.self) { order, delivery in
                         try await payments.records.handle(delivery) { try Payments.orderCancelled(order, $0) }
                     }
                 },
                 worker.subscribe(to: .payments) {
-                    On(RefundRequested.self) { request, delivery in
+                    On(RefundRequested.self, for: [.live, .redelivery]) { request, delivery in
                         try await payments.refundRequested(request, delivery)
+                    }
+                    On(PaymentCaptured.self, for: .rebuild) { payment, delivery in
+                        try await payments.records.handle(delivery) { try Payments.wasCaptured(payment, $0) }
+                    }
+                    On(PaymentDeclined.self, for: .rebuild) { payment, delivery in
+                        try await payments.records.handle(delivery) { try Payments.wasDeclined(payment, $0) }
+                    }
+                    On(PaymentRefunded.self, for: .rebuild) { payment, delivery in
+                        try await payments.records.handle(delivery) { try Payments.wasRefunded(payment, $0) }
                     }
                 },
             ]

@@ -29,7 +29,11 @@ struct Payments: Sendable {
     /// order's: repeated for whatever reason, by whichever worker, it is one charge.
     func orderPlaced(_ order: OrderPlaced, _ delivery: Delivery) async throws {
         // What a replay brings has mostly been done: no need to ask. Anything else mostly has not.
-        if delivery.isReplay, try await records.hasHandled(delivery) { return }
+        if delivery.isReplay,
+            try await isDone(delivery, whenStatusIn: ["captured", "declined", "refunded"], order.orderId)
+        {
+            return
+        }
         let answer = try await provider.charge(
             Charge(
                 orderID: order.orderId, token: order.paymentToken, currency: order.currency,
@@ -37,6 +41,21 @@ struct Payments: Sendable {
                 idempotencyKey: Self.chargeKey(order.orderId)))
         Drill.reached(.afterOutsideCall)
         try await records.handle(delivery) { try Self.record(answer, of: order, $0) }
+    }
+
+    /// Whether there is nothing left to ask the provider for, by the inbox or else by the payment itself: an inbox that was lost
+    /// with its database does not know all that was done. Then it does from here on.
+    private func isDone(
+        _ delivery: Delivery, whenStatusIn done: Set<String>, _ orderID: String
+    ) async throws -> Bool {
+        if try await records.hasHandled(delivery) { return true }
+        let status = try await records.database.read { database in
+            try database.query("SELECT status FROM payments WHERE order_id = $1", .text(orderID)).first?
+                .text("status")
+        }
+        guard let status, done.contains(status) else { return false }
+        try await records.handle(delivery) { _ in }
+        return true
     }
 
     private static func chargeKey(_ orderID: String) -> String { "order.placed/\(orderID)/charge" }
@@ -59,7 +78,9 @@ struct Payments: Sendable {
 
     /// Asks the provider for a refund outside of any transaction, then records it and says so.
     func refundRequested(_ request: RefundRequested, _ delivery: Delivery) async throws {
-        if delivery.isReplay, try await records.hasHandled(delivery) { return }
+        if delivery.isReplay, try await isDone(delivery, whenStatusIn: ["refunded"], request.orderId) {
+            return
+        }
         let reference = try await provider.refund(chargedWith: Self.chargeKey(request.orderId))
         Drill.reached(.afterOutsideCall)
         try await records.handle(delivery) { effects in

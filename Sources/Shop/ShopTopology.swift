@@ -15,7 +15,8 @@ enum ShopTopology {
     static let services = contracts.map(\.service.rawValue)
     static let topics: [Topic] = [.orders, .customers, .payments]
     static let readings = contracts.flatMap { contract in
-        Dictionary(grouping: contract.receives, by: \.topic).sorted { $0.key.name < $1.key.name }.map {
+        let live = contract.receives.filter { $0.kinds.contains(.live) }
+        return Dictionary(grouping: live, by: \.topic).sorted { $0.key.name < $1.key.name }.map {
             Reading(topic: $0.key, group: contract.service, types: Set($0.value.map(\.type)))
         }
     }

@@ -153,7 +153,10 @@ import Testing
                     }
                     let again = seen.withLock { $0.suffix(5) }
                     #expect(again.map(\.position) == [1, 3, 5, 7, 9].map { id($0) })
-                    #expect(again.allSatisfy { $0.isReplay && $0.replayID == redelivery.id })
+                    #expect(
+                        again.allSatisfy {
+                            $0.isReplay && $0.replay?.id == redelivery.id && $0.replay?.mode == .redeliver
+                        })
                     #expect(seen.withLock { $0.prefix(5).allSatisfy { !$0.isReplay } })
                     #expect(others.withLock { $0 } == 5)
                 }

@@ -94,23 +94,22 @@ extension Consumer {
             }
             guard case .batch(let batch) = handler.call else { return .one(entry) }
             if entry.isProbe || entry.suspicion > 0 { return .batch([entry], batch) }
-            let type = handler.type
-            if lanes.gathering[type] == nil {
-                lanes.gathering[type] = .init(entries: [], due: clock.now + batch.longest)
+            let place = ObjectIdentifier(handler)
+            if lanes.gathering[place] == nil {
+                lanes.gathering[place] = .init(batch: batch, entries: [], due: clock.now + batch.longest)
                 shares[0].upkeepAlarm.ring()
             }
-            lanes.gathering[type]?.entries.append(entry)
-            if let gathered = lanes.gathering[type], gathered.entries.count >= batch.most {
-                lanes.gathering[type] = nil
+            lanes.gathering[place]?.entries.append(entry)
+            if let gathered = lanes.gathering[place], gathered.entries.count >= batch.most {
+                lanes.gathering[place] = nil
                 return .batch(stillOurs(gathered.entries), batch)
             }
         }
         guard !lanes.gathering.isEmpty, breaker.isClosed else { return nil }
         let now = clock.now
-        for (type, gathered) in lanes.gathering where gathered.due <= now {
-            guard let handler = handlers[type], case .batch(let batch) = handler.call else { continue }
-            lanes.gathering[type] = nil
-            return .batch(stillOurs(gathered.entries), batch)
+        for (place, gathered) in lanes.gathering where gathered.due <= now {
+            lanes.gathering[place] = nil
+            return .batch(stillOurs(gathered.entries), gathered.batch)
         }
         return nil
     }
@@ -200,8 +199,10 @@ extension Consumer {
     private func delivery(of entry: HeldEntry, _ failedAttempts: Int) -> Delivery {
         Delivery(
             event: entry.content.event, group: group, topic: topic.name, partition: entry.stream.partition,
-            position: entry.logPosition, attempt: failedAttempts + 1, replayID: entry.content.replayID,
-            claim: entry.claim)
+            position: entry.logPosition, attempt: failedAttempts + 1,
+            replay: entry.content.replayID.map {
+                DeliveryReplay(id: $0, mode: .redeliver, firstAt: entry.logPosition)
+            }, claim: entry.claim)
     }
 
     // MARK: - Endings

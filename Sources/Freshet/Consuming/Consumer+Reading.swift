@@ -146,7 +146,8 @@ extension Consumer {
                 end(content, .acknowledged)
                 return nil
             }
-            guard let handler = handlers[content.event.type] else {
+            let kind = DeliveryKinds(content.replayID == nil ? nil : .redeliver)
+            guard let handler = handlers[content.event.type, kind] else {
                 counters.add(.ignored)
                 // A retry from when there was one: its key need not wait for it.
                 if stream.isRedelivery { goOn(without: content, stream.partition) }

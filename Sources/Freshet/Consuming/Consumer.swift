@@ -180,6 +180,7 @@ actor Consumer {
     func run() async throws(FreshetError) {
         if let problem = handlers.problem { throw problem }
         try await prepare(waitingOn: shares[0].alarm)
+        await noteHandlers()
         await withDiscardingTaskGroup { tasks in
             for share in shares {
                 tasks.addTask { await self.read(share) }
@@ -213,6 +214,15 @@ actor Consumer {
                 await alarm.wait(for: pause)
                 pause = min(pause * 2, .seconds(2))
             }
+        }
+    }
+
+    /// Says in the topic's hash what the group handles, for those who plan a replay.
+    private func noteHandlers() async {
+        guard !isDraining else { return }
+        do throws(FreshetError) { try await broker.note(handlers.kinds, of: group, topic: topic.name) } catch
+        {
+            logger.debug("cannot say which types are handled", metadata: ["reason": "\(error)"])
         }
     }
 

@@ -16,17 +16,17 @@ public struct Delivery: Sendable {
     /// with the process are not attempts, so a handler may see attempt 1 twice.
     public let attempt: Int
     /// The replay that brought it, or nil when it came by itself.
-    public let replayID: String?
+    public let replay: DeliveryReplay?
     /// Who owns the partition, with `.perKey`; nil without an order.
     public let claim: PartitionClaim?
 
     /// Whether a replay brought it.
-    public var isReplay: Bool { replayID != nil }
+    public var isReplay: Bool { replay != nil }
 
     /// A delivery, for tests of handlers.
     public init(
         event: Event, group: GroupName, topic: TopicName, partition: Int = 0, position: StreamID = .zero,
-        attempt: Int = 1, replayID: String? = nil, claim: PartitionClaim? = nil
+        attempt: Int = 1, replay: DeliveryReplay? = nil, claim: PartitionClaim? = nil
     ) {
         self.event = event
         self.group = group
@@ -34,7 +34,7 @@ public struct Delivery: Sendable {
         self.partition = partition
         self.position = position
         self.attempt = attempt
-        self.replayID = replayID
+        self.replay = replay
         self.claim = claim
     }
 }

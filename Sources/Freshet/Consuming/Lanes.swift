@@ -11,8 +11,9 @@ struct Lanes {
         case batch([HeldEntry], BatchCall)
     }
 
-    /// Entries of one type that wait for their batch to be full.
+    /// Entries of one handler that wait for their batch to be full.
     struct Gathering {
+        let batch: BatchCall
         var entries: [HeldEntry]
         let due: ContinuousClock.Instant
     }
@@ -25,7 +26,8 @@ struct Lanes {
     var wanted = 0
     /// Who makes new ones.
     var maker: CheckedContinuation<Void, Never>?
-    var gathering: [EventType: Gathering] = [:]
+    /// By handler.
+    var gathering: [ObjectIdentifier: Gathering] = [:]
 
     /// When the next batch is due though it is not full.
     var nextDue: ContinuousClock.Instant? { gathering.values.map(\.due).min() }
@@ -37,9 +39,9 @@ struct Lanes {
 
     mutating func takeGathered(of partition: Int) -> [HeldEntry] {
         var taken: [HeldEntry] = []
-        for (type, batch) in gathering {
+        for (handler, batch) in gathering {
             taken += batch.entries.filter { $0.stream.partition == partition }
-            gathering[type]?.entries.removeAll { $0.stream.partition == partition }
+            gathering[handler]?.entries.removeAll { $0.stream.partition == partition }
         }
         return taken
     }

@@ -18,14 +18,20 @@ public struct On: Sendable {
 
     let type: EventType
     let newestVersion: Int
+    /// Which deliveries it is for.
+    var kinds: DeliveryKinds
     let call: Call
     /// Why events of older versions cannot be read; nil when they can.
     var problem: FreshetError?
 
     /// Handles events of this payload's type. Handlers of several events run side by side.
+    ///
+    /// - Parameter kinds: which deliveries it is for.
     public init<Payload: EventPayload>(
-        _ payload: Payload.Type, handler: @escaping @Sendable (Payload, Delivery) async throws -> Void
+        _ payload: Payload.Type, for kinds: DeliveryKinds = .all,
+        handler: @escaping @Sendable (Payload, Delivery) async throws -> Void
     ) {
+        self.kinds = kinds
         type = Payload.eventType
         newestVersion = Payload.schemaVersion
         call = .decoded { event throws(FreshetError) in
@@ -37,17 +43,21 @@ public struct On: Sendable {
 
     /// Handles events of this type as they are, whatever their media type: `delivery.event.data` has the bytes.
     ///
-    /// - Parameter newestVersion: the newest `schemaversion` that the handler knows; events of a newer one are invalid.
+    /// - Parameters:
+    ///   - newestVersion: the newest `schemaversion` that the handler knows; events of a newer one are invalid.
+    ///   - kinds: which deliveries it is for.
     public init(
-        _ type: EventType, newestVersion: Int = .max,
+        _ type: EventType, newestVersion: Int = .max, for kinds: DeliveryKinds = .all,
         handler: @escaping @Sendable (Delivery) async throws -> Void
     ) {
+        self.kinds = kinds
         self.type = type
         self.newestVersion = newestVersion
         call = .plain(handler)
     }
 
-    init(type: EventType, newestVersion: Int, batch: BatchCall) {
+    init(type: EventType, newestVersion: Int, for kinds: DeliveryKinds, batch: BatchCall) {
+        self.kinds = kinds
         self.type = type
         self.newestVersion = newestVersion
         call = .batch(batch)
@@ -81,31 +91,5 @@ final class Handler: Sendable {
 
     init(_ on: On) {
         (type, newestVersion, call) = (on.type, on.newestVersion, on.call)
-    }
-}
-
-/// A subscription's handlers by event type.
-struct HandlerTable: Sendable {
-    private let handlers: [EventType: Handler]
-    /// The first handler's that cannot read what it may meet.
-    let problem: FreshetError?
-
-    init(_ list: [On]) {
-        problem = list.lazy.compactMap(\.problem).first
-        handlers = Dictionary(list.map { ($0.type, Handler($0)) }) { first, _ in
-            preconditionFailure("two handlers for '\(first.type)' in one subscription")
-        }
-    }
-
-    subscript(type: EventType) -> Handler? { handlers[type] }
-
-    /// The newest version that each type's handler reads.
-    var newestVersions: [EventType: Int] { handlers.mapValues(\.newestVersion) }
-
-    /// The most events that one handler takes at a time.
-    var largestBatch: Int {
-        handlers.values.reduce(1) { most, handler in
-            if case .batch(let batch) = handler.call { max(most, batch.most) } else { most }
-        }
     }
 }

@@ -16,13 +16,14 @@ public struct OnBatch<Payload: EventPayload>: Sendable {
     ///   - most: the most events of a batch, from 1. The subscription holds twice as many, so that a batch gathers while the one
     ///     before it is handled.
     ///   - longest: how long the first event of a batch waits for others.
+    ///   - kinds: which deliveries it is for.
     public init(
-        _ payload: Payload.Type, upTo most: Int, within longest: Duration,
+        _ payload: Payload.Type, upTo most: Int, within longest: Duration, for kinds: DeliveryKinds = .all,
         handler: @escaping @Sendable ([BatchedEvent<Payload>]) async throws -> Void
     ) {
         precondition(most > 0, "a batch has at least one event")
         on = On(
-            type: Payload.eventType, newestVersion: Payload.schemaVersion,
+            type: Payload.eventType, newestVersion: Payload.schemaVersion, for: kinds,
             batch: BatchCall(
                 most: most, longest: longest,
                 decode: { event throws(FreshetError) in try event.payload(Payload.self) },

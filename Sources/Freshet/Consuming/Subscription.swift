@@ -14,7 +14,8 @@ public import ServiceLifecycle
 ///
 /// **Endings.** The handler returned: acknowledged. It threw: again after a pause, and after the last attempt a dead letter.
 /// Not an event, not readable, or of a newer version than this program knows: to the group's `invalid` stream with the
-/// reason and every field as it was. A type without a handler here: acknowledged and counted as ignored.
+/// reason and every field as it was. A type without a handler here, or without one for such a delivery (`DeliveryKinds`):
+/// acknowledged and counted as ignored.
 ///
 /// **Failures.** While the server is away the subscription waits and goes on by itself. A stream or group that vanished
 /// is made again from its recorded start. On graceful shutdown it stops reading, lets running handlers finish, and
@@ -30,16 +31,20 @@ public struct Subscription: Service {
     public let counters: SubscriptionCounters
     /// The types that have a handler, with the newest version it reads; `Int.max` for one that takes any.
     package let handledVersions: [EventType: Int]
+    /// The types that have a handler, with the deliveries it is for.
+    package let handledKinds: [EventType: DeliveryKinds]
     private let core: Consumer
 
     /// Describes a subscription; `run` runs it.
     ///
     /// - Parameters:
     ///   - start: where the group begins when it does not exist yet.
+    ///   - kinds: which deliveries its handlers are for at most; a handler can narrow it further.
     ///   - consumer: this process's name, unlike any other's in the group; nil makes one up.
     public init(
-        to topic: Topic, group: GroupName, from start: StartPosition = .earliest, on broker: Broker,
-        consumer: ConsumerName? = nil, options: SubscriptionOptions = SubscriptionOptions(),
+        to topic: Topic, group: GroupName, from start: StartPosition = .earliest,
+        for kinds: DeliveryKinds = .all, on broker: Broker, consumer: ConsumerName? = nil,
+        options: SubscriptionOptions = SubscriptionOptions(),
         logger: Logger = Logger(label: "freshet", factory: { _ in SwiftLogNoOpLogHandler() }),
         @HandlerBuilder handlers: () -> [On]
     ) {
@@ -50,12 +55,15 @@ public struct Subscription: Service {
         var logger = logger
         logger[metadataKey: "topic"] = "\(topic.name)"
         logger[metadataKey: "group"] = "\(group)"
-        let handlers = HandlerTable(handlers())
+        let handlers = HandlerTable(handlers(), for: kinds)
         handledVersions = handlers.newestVersions
+        handledKinds = handlers.kinds
         core = Consumer(
             broker: broker, topic: topic, group: group, start: start, name: self.consumer, options: options,
             handlers: handlers, counters: counters, logger: logger)
     }
+
+    func handler(forRebuildOf type: EventType) -> Handler? { core.handlers[type, .rebuild] }
 
     /// Reads and handles until graceful shutdown or cancellation. Throws only what waiting will not cure: refused
     /// credentials, a topic that is something else. Call it once.

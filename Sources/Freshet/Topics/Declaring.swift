@@ -106,7 +106,7 @@ extension Broker {
             }
             _ = try await send(RedisCommand("HDEL", key, "start:\(group):\(partition)"))
         }
-        _ = try await send(RedisCommand("HDEL", key, "order:\(group)"))
+        _ = try await send(RedisCommand("HDEL", key, "order:\(group)", Self.handledField(group)))
         let reader = try await send(RedisCommand("HGET", key, "queue")).string
         if reader == group.rawValue { _ = try await send(RedisCommand("HDEL", key, "queue")) }
     }

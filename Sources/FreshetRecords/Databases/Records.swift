@@ -119,6 +119,8 @@ public struct RecordsError: Error, Sendable, CustomStringConvertible {
         public static let unavailable = Code(name: "unavailable")
         /// The database went away during the commit: nobody knows whether it took place.
         public static let unknownOutcome = Code(name: "unknown outcome")
+        /// Another process is at it.
+        public static let busy = Code(name: "busy")
         /// A statement failed.
         public static let statement = Code(name: "statement")
     }

@@ -81,6 +81,22 @@ enum InboxOutbox {
             .integer(claim.epoch))
     }
 
+    /// Notes an event that a rebuild has met and no handler is for; it never reaches the inbox in use.
+    static func passingOver(_ delivery: Delivery) -> RecordsStatement {
+        RecordsStatement(
+            """
+            INSERT INTO inbox (consumer_group, source, event_id, handled_at, log) VALUES ($1, $2, $3, '', '')
+            ON CONFLICT DO NOTHING
+            """,
+            .text(delivery.group.rawValue), .text(delivery.event.source), .text(delivery.event.id))
+    }
+
+    /// All tables that are not a service's own.
+    static let tables: Set<String> = [
+        "inbox", "outbox", "outbox_relay", "outbox_logs", "partition_owners", "freshet_migrations",
+        "effect_journal", "freshet_merge",
+    ]
+
     static func contains(_ delivery: Delivery, in transaction: any RecordsTransaction) throws -> Bool {
         try !transaction.query(
             "SELECT 1 AS found FROM inbox WHERE consumer_group = $1 AND source = $2 AND event_id = $3",
@@ -102,11 +118,12 @@ enum InboxOutbox {
     }
 
     static func add(
-        _ event: Event, to topic: Topic, deliverAt time: Timestamp?, in transaction: any RecordsTransaction
+        _ event: Event, to topic: Topic, deliverAt time: Timestamp?, in transaction: any RecordsTransaction,
+        schema: String = ""
     ) throws {
         try transaction.enqueue(
             """
-            INSERT INTO outbox (topic, partitions, event_id, source, type, schema_version, time, partition_key,
+            INSERT INTO \(schema)outbox (topic, partitions, event_id, source, type, schema_version, time, partition_key,
               correlation_id, causation_id, traceparent, data, deliver_at)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
             """,
@@ -129,22 +146,24 @@ enum InboxOutbox {
     static func waiting(limit: Int, in transaction: any RecordsTransaction) throws -> [Waiting] {
         try transaction.query(
             "SELECT * FROM outbox WHERE published_at IS NULL ORDER BY seq LIMIT $1", .integer(limit)
-        ).map { row in
-            let topic = Topic(
-                try TopicName(checking: row.text("topic") ?? ""),
-                partitions: Int(row.integer("partitions") ?? 1))
-            let event = Event(
-                id: row.text("event_id"), source: row.text("source") ?? "",
-                type: try EventType(checking: row.text("type") ?? ""),
-                schemaVersion: Int(row.integer("schema_version") ?? 1),
-                time: row.text("time").flatMap { Timestamp($0) } ?? .now(),
-                partitionKey: row.text("partition_key"),
-                correlationID: row.text("correlation_id"), causationID: row.text("causation_id"),
-                traceparent: row.text("traceparent"), data: EventData(row.bytes("data") ?? []))
-            return Waiting(
-                sequence: row.integer("seq") ?? 0, topic: topic, event: event,
-                deliverAt: row.integer("deliver_at").map { Timestamp(milliseconds: $0) })
-        }
+        ).map(waiting)
+    }
+
+    static func waiting(_ row: RecordsRow) throws -> Waiting {
+        let topic = Topic(
+            try TopicName(checking: row.text("topic") ?? ""),
+            partitions: Int(row.integer("partitions") ?? 1))
+        let event = Event(
+            id: row.text("event_id"), source: row.text("source") ?? "",
+            type: try EventType(checking: row.text("type") ?? ""),
+            schemaVersion: Int(row.integer("schema_version") ?? 1),
+            time: row.text("time").flatMap { Timestamp($0) } ?? .now(),
+            partitionKey: row.text("partition_key"),
+            correlationID: row.text("correlation_id"), causationID: row.text("causation_id"),
+            traceparent: row.text("traceparent"), data: EventData(row.bytes("data") ?? []))
+        return Waiting(
+            sequence: row.integer("seq") ?? 0, topic: topic, event: event,
+            deliverAt: row.integer("deliver_at").map { Timestamp(milliseconds: $0) })
     }
 
     /// The number of the newest event that waits to be published; nil when none does.

@@ -13,6 +13,14 @@ extension ServiceRecords {
     public func handle<Payload>(
         _ events: [BatchedEvent<Payload>], _ body: @escaping @Sendable (Payload, Effects) throws -> Void
     ) async throws -> [Handled] {
+        if let rebuilding {
+            var handled: [Handled] = []
+            for event in events {
+                let payload = event.payload
+                handled.append(try await rebuilding.handle(event.delivery) { try body(payload, $0) })
+            }
+            return handled
+        }
         let announcement = relay.announcement
         let (handled, publishes) = try await outage.sitOut {
             let entering = events.map { InboxOutbox.entering($0.delivery) }

@@ -12,7 +12,12 @@ public struct ServiceRecords: Sendable {
     public let database: any Records
     /// Publishes what handlers put into the outbox; run it as a service beside the subscriptions.
     public let relay: OutboxRelay
-    let source: String
+    /// What its own events name as their source.
+    package let source: String
+    /// The service's own tables.
+    package let migrations: [Migration]
+    /// Where effects go during a rebuild; nil at any other time.
+    let rebuilding: RebuildLine?
     let outage: Outage
     let logger: Logger
 
@@ -31,10 +36,23 @@ public struct ServiceRecords: Sendable {
     ) async throws {
         self.database = database
         self.source = source
+        self.migrations = migrations
         self.logger = logger
+        rebuilding = nil
         outage = Outage(logger)
         try await Self.migrate(database, source: source, migrations: migrations)
         relay = OutboxRelay(database, on: broker, retention: retention, logger: logger)
+    }
+
+    /// The records that handlers are given while these are made anew: their effects go to the line, and nothing is published.
+    package init(rebuilding records: ServiceRecords, by line: RebuildLine, on broker: Broker) {
+        database = RebuildDatabase(line: line, dialect: records.database.dialect)
+        source = records.source
+        migrations = records.migrations
+        logger = records.logger
+        rebuilding = line
+        outage = records.outage
+        relay = OutboxRelay(database, on: broker, retention: RecordsRetention(), logger: logger)
     }
 
     /// Makes or completes a service's tables, and those of the inbox and outbox.
@@ -60,6 +78,7 @@ public struct ServiceRecords: Sendable {
     public func handle(
         _ delivery: Delivery, _ body: @escaping @Sendable (Effects) throws -> Void
     ) async throws -> Handled {
+        if let rebuilding { return try await rebuilding.handle(delivery, body) }
         let (source, announcement) = (source, relay.announcement)
         // Also when nobody knows whether it was committed: the inbox does.
         let (handled, publishes) = try await outage.sitOut {
@@ -84,61 +103,5 @@ public struct ServiceRecords: Sendable {
     /// Whether this group has applied the event's effects: for skipping a call to the outside world. `handle` decides.
     public func hasHandled(_ delivery: Delivery) async throws -> Bool {
         try await outage.sitOut { try await database.read { try InboxOutbox.contains(delivery, in: $0) } }
-    }
-}
-
-/// What a handler may do within its event's transaction.
-public final class Effects: RecordsTransaction {
-    /// The delivery whose effects these are.
-    public let delivery: Delivery
-    private let transaction: any RecordsTransaction
-    private let source: String
-    private(set) var hasPublished = false
-    /// What is said with the first event that is published.
-    private let announcement: RecordsStatement?
-
-    init(
-        transaction: any RecordsTransaction, delivery: Delivery, source: String,
-        announcement: RecordsStatement? = nil
-    ) {
-        self.transaction = transaction
-        self.delivery = delivery
-        self.source = source
-        self.announcement = announcement
-    }
-
-    /// Runs a statement; returns how many rows it changed.
-    @discardableResult
-    public func execute(_ sql: String, _ values: [RecordsValue]) throws -> Int {
-        try transaction.execute(sql, values)
-    }
-
-    /// Runs a query; returns its rows.
-    public func query(_ sql: String, _ values: [RecordsValue]) throws -> [RecordsRow] {
-        try transaction.query(sql, values)
-    }
-
-    /// Runs a statement that nothing else in the handler depends on, without waiting for it.
-    public func enqueue(_ sql: String, _ values: [RecordsValue]) throws {
-        try transaction.enqueue(sql, values)
-    }
-
-    /// Makes transactions that lock the same name run one after the other from here on.
-    public func lock(_ name: String) throws { try transaction.lock(name) }
-
-    /// Publishes an event if and when the transaction commits, as the next part of the delivery's story.
-    ///
-    /// - Parameters:
-    ///   - key: what must stay in order; events with the same key are published in the order of their commits.
-    ///   - time: when it is to be delivered, not before; nil is at once.
-    public func publish(
-        _ payload: some EventPayload, to topic: Topic, key: String?, deliverAt time: Timestamp? = nil
-    ) throws {
-        let event = try Event(payload, source: source, key: key, causedBy: delivery.event)
-        try InboxOutbox.add(event, to: topic, deliverAt: time, in: transaction)
-        if !hasPublished, let announcement {
-            try transaction.enqueue(announcement.sql, announcement.values)
-        }
-        hasPublished = true
     }
 }

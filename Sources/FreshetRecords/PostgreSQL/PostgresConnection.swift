@@ -199,6 +199,7 @@ struct PostgresFailure: Error {
         switch kind {
         case .refused: RecordsError(.cannotOpen, "cannot open the database: \(message)")
         case _ where isPassing: RecordsError(.unavailable, "PostgreSQL: \(message)")
+        case _ where isConflict: RecordsError(.busy, "PostgreSQL error \(sqlState): \(message)")
         default: RecordsError(.statement, "PostgreSQL error \(sqlState): \(message)")
         }
     }

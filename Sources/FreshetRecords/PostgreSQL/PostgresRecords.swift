@@ -28,11 +28,14 @@ public final class PostgresRecords: Records {
     /// seconds at most unless the URL's `connect_timeout` says otherwise.
     ///
     /// - Throws: `invalidURL`.
-    public init(url: String) throws(RecordsError) {
+    public convenience init(url: String) throws(RecordsError) { try self.init(url: url, setup: []) }
+
+    /// - Parameter setup: what each connection begins with.
+    init(url: String, setup: [String]) throws(RecordsError) {
         let (own, pool) = try Self.options(url)
         self.url = own
-        writer = PostgresSeat(url: own, number: 0)
-        readers = (1..<pool).map { PostgresSeat(url: own, number: $0) }
+        writer = PostgresSeat(url: own, number: 0, setup: setup)
+        readers = (1..<pool).map { PostgresSeat(url: own, number: $0, setup: setup) }
         reads = WorkLine(servers: readers.count)
     }
 

@@ -6,11 +6,13 @@ internal import Glibc
 final class PostgresSeat: @unchecked Sendable {
     private let queue: DispatchQueue
     private let url: String
+    private let setup: [String]
     private var connection: PostgresConnection?
     private static let mostAttempts = 10
 
-    init(url: String, number: Int) {
+    init(url: String, number: Int, setup: [String]) {
         self.url = url
+        self.setup = setup
         queue = DispatchQueue(label: "freshet.postgresql.\(number)")
     }
 
@@ -34,6 +36,7 @@ final class PostgresSeat: @unchecked Sendable {
             SELECT set_config('idle_in_transaction_session_timeout', '10s', false)
             WHERE current_setting('idle_in_transaction_session_timeout') = '0'
             """)
+        for statement in setup { try connection.send(statement) }
         try connection.results()
         self.connection = connection
         return connection

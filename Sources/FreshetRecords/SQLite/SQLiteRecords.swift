@@ -19,7 +19,7 @@ public final class SQLiteRecords: Records {
     /// Nil while it is opened anew.
     private let queue: Guarded<DatabaseQueue?>
     private let opener = DispatchQueue(label: "freshet.sqlite.opener")
-    private let path: String
+    let path: String
     private let configuration: Configuration
     private let line = WorkLine(servers: 1)
     /// How many transactions share a commit at most: enough to make its cost small, few enough to keep it short.
@@ -28,10 +28,14 @@ public final class SQLiteRecords: Records {
     /// Opens the file, and makes it when it is not there; its folder must be.
     ///
     /// - Parameter synchronous: SQLite's `synchronous`: `normal` or `full`.
-    public init(path: String, synchronous: String = "normal") throws(RecordsError) {
+    public convenience init(path: String, synchronous: String = "normal") throws(RecordsError) {
         guard ["normal", "full"].contains(synchronous) else {
             throw RecordsError(.invalidURL, "synchronous is 'normal' or 'full', not '\(synchronous)'")
         }
+        try self.init(path: path, synchronous: synchronous, journal: "wal")
+    }
+
+    init(path: String, synchronous: String, journal: String) throws(RecordsError) {
         var configuration = Configuration()
         // Short naps: another process's commit takes well under a millisecond, SQLite's own handler naps up to 100 ms.
         configuration.busyMode = .callback { attempt in
@@ -39,7 +43,7 @@ public final class SQLiteRecords: Records {
             return attempt < 6000
         }
         configuration.prepareDatabase { database in
-            try database.execute(sql: "PRAGMA journal_mode = WAL")
+            try database.execute(sql: "PRAGMA journal_mode = \(journal)")
             try database.execute(sql: "PRAGMA synchronous = \(synchronous)")
         }
         self.path = path

@@ -35,6 +35,7 @@ extension Broker {
         if let most = request.first { try await plan.keep(most, from: reader, isBetter: <) }
         if let most = request.last { try await plan.keep(most, from: reader, isBetter: >) }
         try await survey(&plan, reader, handled, onProgress)
+        plan.selected.silenced = try await silenced(in: plan)
         if let most = request.limits.events, plan.selected.count > most {
             throw FreshetError(
                 .refused, "\(plan.selected.count) events are selected, and at most \(most) may be")
@@ -94,6 +95,18 @@ extension Broker {
                 seen += page.count
                 onProgress(seen)
             }
+        }
+    }
+}
+
+extension Broker {
+    /// How many of each type have handlers, and none that is for redeliveries.
+    private func silenced(in plan: ReplayPlan) async throws -> [String: Int] {
+        guard let group = plan.target.group,
+            let handled = try await handledTypes(of: group, topic: plan.topic)
+        else { return [:] }
+        return plan.selected.types.filter { type, _ in
+            handled[EventType(unchecked: type)].map { !$0.contains(.redelivery) } ?? false
         }
     }
 }

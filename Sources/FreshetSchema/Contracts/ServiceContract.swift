@@ -17,11 +17,16 @@ public struct ServiceContract: Sendable {
         public let payload: any EventPayload.Type
         /// Where it is published.
         public let topic: Topic
+        /// For a message that is received: which deliveries of it are handled.
+        public let kinds: DeliveryKinds
 
         /// Events of this payload's type, in all its versions.
-        public init(_ payload: any EventPayload.Type, on topic: Topic) {
+        ///
+        /// - Parameter kinds: for a message that is received, which deliveries are handled.
+        public init(_ payload: any EventPayload.Type, on topic: Topic, for kinds: DeliveryKinds = .all) {
             self.payload = payload
             self.topic = topic
+            self.kinds = kinds
         }
 
         /// What happened.

@@ -32,7 +32,13 @@ public struct ToolError: Error, Sendable, CustomStringConvertible {
         case let error as ArchiveError: self.init(Self.status(of: error.code), error.description)
         case let error as RedisError: self.init(Self.status(of: error), error.description)
         case let error as RecordsError:
-            self.init(error.code == .unavailable ? .unreachable : .badConfiguration, error.description)
+            let status: ExitStatus =
+                switch error.code {
+                case .unavailable: .unreachable
+                case .busy: .tryAgain
+                default: .badConfiguration
+                }
+            self.init(status, error.description)
         case let error as SchemaError:
             self.init(error.code == .unreadable ? .badData : .failed, error.description)
         default: self.init(.failed, "\(error)")

@@ -43,7 +43,7 @@ public struct Worker: Sendable {
     ///   - services: what it runs, besides the outbox; mostly `worker.subscribe`.
     public static func run(
         _ options: WorkerOptions, defaults: WorkerDefaults, contract: ServiceContract? = nil,
-        migrations: [Migration], services: @Sendable (Worker) async throws -> [any Service]
+        migrations: [Migration], services: @escaping @Sendable (Worker) async throws -> [any Service]
     ) async throws {
         if options.describe { return try describe(contract) }
         let settings = try WorkerSettings(
@@ -57,7 +57,7 @@ public struct Worker: Sendable {
 
     private static func run(
         _ settings: WorkerSettings, source: String, migrations: [Migration],
-        services: @Sendable (Worker) async throws -> [any Service]
+        services: @escaping @Sendable (Worker) async throws -> [any Service]
     ) async throws {
         // Trapped once, from the first moment to the last: a signal between two traps would be lost.
         let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
@@ -78,7 +78,7 @@ public struct Worker: Sendable {
 
     private static func run(
         _ settings: WorkerSettings, source: String, migrations: [Migration],
-        services: @Sendable (Worker) async throws -> [any Service], until stop: StopRequest
+        services: @escaping @Sendable (Worker) async throws -> [any Service], until stop: StopRequest
     ) async throws {
         let logger = Logger(label: source) { _ in
             LineLogHandler(service: source, level: settings.logLevel, format: settings.logFormat)
@@ -103,6 +103,9 @@ public struct Worker: Sendable {
                 database, source: source, migrations: migrations, on: broker, logger: logger)
         } catch { throw ToolError(error) }
         let worker = Worker(settings: settings, broker: broker, records: records, logger: logger)
+        if let options = settings.rebuild {
+            return try await Rebuild.runAlone(worker, options, services: services, until: stop)
+        }
         // Shut down in reverse: subscriptions first, then the relay, which publishes what the last handlers wrote.
         let all: [any Service] = [records.relay] + (try await services(worker))
         var configuration = ServiceGroupConfiguration(
@@ -127,16 +130,19 @@ public struct Worker: Sendable {
 
     /// A subscription of this worker's group with its settings. With `.perKey` the worker's records are its fence.
     ///
-    /// - Parameter ordering: nil for what the settings say.
+    /// - Parameters:
+    ///   - kinds: which deliveries its handlers are for at most.
+    ///   - ordering: nil for what the settings say.
     public func subscribe(
-        to topic: Topic, from start: StartPosition = .earliest, ordering: Ordering? = nil,
-        @HandlerBuilder handlers: () -> [On]
+        to topic: Topic, from start: StartPosition = .earliest, for kinds: DeliveryKinds = .all,
+        ordering: Ordering? = nil, @HandlerBuilder handlers: () -> [On]
     ) -> Subscription {
         var options = settings.subscription
         options.ordering = ordering ?? options.ordering
         if options.ordering == .perKey { options.fence = records }
         return Subscription(
-            to: topic, group: settings.group, from: start, on: broker, consumer: settings.consumer,
+            to: topic, group: settings.group, from: start, for: kinds, on: broker,
+            consumer: settings.consumer,
             options: options, logger: logger, handlers: handlers)
     }
 

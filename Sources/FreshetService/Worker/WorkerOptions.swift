@@ -62,6 +62,8 @@ public struct WorkerOptions: ParsableArguments {
     @Flag(help: "Print what this service receives and sends, with a schema of each event, as JSON, and exit.")
     var describe = false
 
+    @OptionGroup var rebuilding: RebuildFlags
+
     /// No flags.
     public init() {}
 }

@@ -19,6 +19,8 @@ public struct WorkerSettings: Sendable {
     public let subscription: SubscriptionOptions
     /// Whether to complete the database's tables and do nothing else.
     public let migrateOnly: Bool
+    /// How to make the tables anew and do nothing else; nil for not at all.
+    public let rebuild: RebuildOptions?
     /// How long to try to reach Redis and the database at the start.
     public let connectTimeout: Duration
     /// How long what runs may take to finish at shutdown.
@@ -62,6 +64,7 @@ public struct WorkerSettings: Sendable {
         }
         databaseURL = text(options.databaseURL, "DATABASE_URL") ?? "sqlite:\(defaults.group).db"
         migrateOnly = options.migrateOnly
+        rebuild = options.rebuilding.options
         var subscription = SubscriptionOptions()
         if let concurrency = options.concurrency.map(String.init) ?? environment["FRESHET_CONCURRENCY"] {
             guard let number = Int(concurrency), (1...100_000).contains(number) else {

@@ -16,7 +16,9 @@ public struct Conformance: Sendable, CustomStringConvertible {
     }
 
     /// All of them.
-    public static let cases: [Conformance] = publishing + delivery + failures + order + topics + tools
+    public static let cases: [Conformance] =
+        publishing + delivery + failures + order + topics + tools
+        + replays
 
     /// Runs the case. Throws `ConformanceFailure` when the broker does not do as promised, and whatever goes wrong on the way.
     ///

@@ -1,0 +1,276 @@
+internal import Freshet
+internal import FreshetRecords
+internal import FreshetReplay
+internal import Hiredis
+internal import Logging
+
+/// One rebuild, from the first entry of the history to the swap.
+actor RebuildRun {
+    static let batchSize = 512
+
+    let worker: Worker
+    let options: RebuildOptions
+    let shadow: Shadow
+    let line: RebuildLine
+    let source: String
+    var report: RebuildReport
+    var logs: [MergedHistory.Place: RebuildLog] = [:]
+    var followUps = FollowUps()
+    /// The topics in which follow-ups are looked for.
+    var sendsTo: Set<Topic> = []
+    /// What was not handled when it was met, or not yet.
+    var skipped: [Shadow.EventName: RebuildPlace] = [:]
+    /// Handled, and not in the history.
+    var gaps: Set<Shadow.EventName> = []
+    var merged = MergedHistory()
+    /// Where logs ended when they were last looked at.
+    var newest: [MergedHistory.Place: StreamID] = [:]
+    private let subscriptions: [Subscription]
+    private let archive: Archive?
+    private let began = ContinuousClock.now
+
+    init(
+        _ worker: Worker, _ options: RebuildOptions, _ shadow: Shadow, _ line: RebuildLine,
+        _ subscriptions: [Subscription]
+    ) throws {
+        archive = try options.archive.map { try Archive($0) }
+        self.worker = worker
+        self.options = options
+        self.shadow = shadow
+        self.line = line
+        self.subscriptions = subscriptions
+        source = worker.records.source
+        report = RebuildReport(service: worker.records.source, id: EventID.make())
+    }
+
+    func run() async throws -> RebuildReport {
+        var mark = try await shadow.mark()
+        let start = mark
+        let total = try await open()
+        worker.logger.notice("rebuilding", metadata: ["rebuild": "\(report.id)", "entries": "\(total)"])
+        try await applyHistory(total: total)
+        let unmet = try await shadow.unmet(before: start)
+        report.gaps.handled += unmet.count
+        report.gaps.examples += unmet.some.map(\.description)
+        try refuseGaps()
+        mark = try await catchUp(from: mark)
+        report.tables = try await shadow.compare()
+        try await shadow.prepareToReplace()
+        mark = try await catchUp(from: mark)
+        try refuseGaps()
+        if options.isDryRun {
+            try await lookAtScheduled()
+            note(followUps.missing)
+        } else {
+            try await replace(from: mark)
+        }
+        let seconds = (ContinuousClock.now - began) / .seconds(1)
+        report.seconds = seconds
+        return report
+    }
+
+    // MARK: - The history
+
+    /// Finds out what there is, and what of it the group has settled. Returns how many entries there are to read.
+    private func open() async throws -> Int {
+        var total = 0
+        for subscription in subscriptions {
+            let topic = subscription.topic
+            guard topic.kind == .log else {
+                throw ToolError(
+                    .failed, "'\(topic.name)' is a queue: its events are gone once they are handled")
+            }
+            try await lookForFollowUps(in: topic)
+            for partition in 0..<topic.partitions {
+                var log = RebuildLog(
+                    history: History(of: topic, on: worker.broker, archive: archive), partition: partition,
+                    subscription: subscription)
+                log.settled = try await worker.broker.settledEntries(
+                    of: worker.settings.group, topic: topic, partition: partition)
+                let (newest, length) = try await extent(of: log)
+                log.decidedTo = log.settled.delivered
+                log.scannedTo = newest
+                total += length
+                logs[log.place] = log
+                await merged.add(log.history, partition: partition, in: .zero...newest)
+            }
+        }
+        return total
+    }
+
+    /// How long a log is, and where it ends. Notes what it has lost.
+    private func extent(of log: RebuildLog) async throws -> (newest: StreamID, length: Int) {
+        let key = worker.broker.keys(log.history.topic.name, log.partition).events
+        let info: StreamInfo
+        do throws(RedisError) {
+            info = try await worker.broker.client.send(.xinfoStream(key))
+        } catch {
+            if error.message.contains("no such key") { return (.zero, 0) }
+            throw error
+        }
+        let topic = log.history.topic.name
+        // What is in neither of them stops the rebuild where it is missed.
+        let archived = try archive?.partition(worker.broker.namespace, topic, log.partition)
+        let added = info.entriesAdded ?? info.length
+        let lost = archived?.missing ?? (added - info.length)
+        // What the group never wanted it does not miss.
+        let isMissed = log.settled.start == .zero || log.settled.start < (info.firstID ?? .newest)
+        if lost > 0, isMissed { report.gaps.trimmed[topic.rawValue, default: 0] += lost }
+        return (info.lastGeneratedID, archived == nil ? info.length : added)
+    }
+
+    func refuseGaps() throws {
+        guard !report.gaps.isEmpty, !options.allowsGaps else { return }
+        throw ToolError(
+            .failed,
+            "\(report.gaps.sentence); with --allow-gaps the tables are rebuilt without them")
+    }
+
+    /// While the database is at work on one batch, the next is read and its handlers say what they would do.
+    private func applyHistory(total: Int) async throws {
+        var progress = RebuildProgress(total: total, logger: worker.logger)
+        let began = ContinuousClock.now
+        var next = try await gather()
+        while let batch = next {
+            async let committed = commit(batch)
+            next = try await gather()
+            try await finish(batch, try await committed)
+            // What handlers publish can lead to another topic to look at.
+            if next == nil { next = try await gather() }
+            progress.show(report.events.read)
+        }
+        let seconds = (ContinuousClock.now - began) / .seconds(1)
+        report.sqlShare = seconds > 0 ? min(1, report.sqlSeconds / seconds) : 0
+        report.eventsPerSecond = seconds > 0 ? Int(Double(report.events.applied) / seconds) : 0
+    }
+
+    /// The next batch; nil at the end.
+    func gather() async throws -> RebuildBatch? {
+        let entries = try await merged.next(upTo: Self.batchSize)
+        guard !entries.isEmpty else { return nil }
+        var batch = try await plan(entries)
+        let steps = batch.steps
+        // A handler that fails is run again by itself, and then it counts.
+        batch.works = try? await line.gather {
+            for step in steps { try await step.handle() }
+        }
+        try Task.checkCancellation()
+        return batch
+    }
+
+    /// What came of it; nothing when the batch is to be applied event by event.
+    private func commit(_ batch: RebuildBatch) async throws -> (outcome: RebuildLine.Outcome?, took: Duration)
+    {
+        let began = ContinuousClock.now
+        guard let works = batch.works else { return (nil, .zero) }
+        do {
+            let outcome = try await line.commit(works, passedOver: batch.passedOver)
+            return (outcome, ContinuousClock.now - began)
+        } catch {
+            try Task.checkCancellation()
+            worker.logger.info(
+                "a batch failed, trying its events one by one", metadata: ["reason": "\(error)"])
+            return (nil, ContinuousClock.now - began)
+        }
+    }
+
+    private func finish(
+        _ batch: RebuildBatch, _ committed: (outcome: RebuildLine.Outcome?, took: Duration)
+    ) async throws {
+        var (outcome, took) = committed
+        if outcome == nil {
+            let began = ContinuousClock.now
+            outcome = try await applyDirectly(batch)
+            took += ContinuousClock.now - began
+        }
+        report.sqlSeconds += took / .seconds(1)
+        try await count(batch, outcome ?? .init())
+    }
+
+    /// Applies a batch by itself.
+    func apply(_ batch: RebuildBatch) async throws { try await finish(batch, commit(batch)) }
+
+    /// Event by event, as it would be live.
+    func applyDirectly(_ batch: RebuildBatch) async throws -> RebuildLine.Outcome {
+        _ = try await line.commit([], passedOver: batch.passedOver)
+        for step in batch.steps {
+            var pause = Duration.milliseconds(50)
+            for attempt in 1... {
+                do {
+                    try await step.handle()
+                    break
+                } catch {
+                    try Task.checkCancellation()
+                    let event = step.delivery.event
+                    guard attempt < 4 else {
+                        throw ToolError(
+                            .failed,
+                            "the handler of '\(event.type)' fails for \(event.source)/\(event.id): \(error)")
+                    }
+                }
+                try await Task.sleep(for: pause)
+                pause *= 4
+            }
+        }
+        return line.takeOutcome()
+    }
+
+    /// What was applied, and what it would have led to.
+    func count(_ batch: RebuildBatch, _ outcome: RebuildLine.Outcome) async throws {
+        report.events.applied += outcome.applied
+        report.events.passedOver += batch.passedOver.count
+        for followUp in outcome.said {
+            if !sendsTo.contains(followUp.topic) {
+                try await lookForFollowUps(in: followUp.topic, from: batch.first)
+            }
+            followUps.expect(followUp)
+        }
+        for own in batch.own { followUps.observe(own.event, in: own.topic) }
+    }
+
+    // MARK: - Follow-ups
+
+    /// From here on what the service has published to the topic is looked at.
+    ///
+    /// - Parameter place: where to begin in a topic that the service does not read.
+    private func lookForFollowUps(in topic: Topic, from place: StreamID? = nil) async throws {
+        sendsTo.insert(topic)
+        try await worker.broker.forEachScheduledEvent(of: topic) { event in
+            if event.source == source { followUps.schedule(event, in: topic.name) }
+        }
+        guard let place else { return }
+        for partition in 0..<topic.partitions {
+            var log = RebuildLog(
+                history: History(of: topic, on: worker.broker, archive: archive), partition: partition, subscription: nil)
+            log.scannedTo = try await newestID(of: log)
+            logs[log.place] = log
+            guard place <= log.scannedTo else { continue }
+            await merged.add(log.history, partition: partition, in: place...log.scannedTo)
+        }
+    }
+
+    private func newestID(of log: RebuildLog) async throws -> StreamID {
+        try await worker.broker.position(
+            of: worker.settings.group, topic: log.history.topic.name, partition: log.partition)?.newest
+            ?? .zero
+    }
+
+    /// What was scheduled while the history was read.
+    func lookAtScheduled() async throws {
+        guard followUps.count > 0 else { return }
+        for topic in sendsTo {
+            try await worker.broker.forEachScheduledEvent(of: topic) { event in
+                if event.source == source { followUps.observe(event, in: topic.name) }
+            }
+        }
+    }
+
+    func note(_ missing: [FollowUp]) {
+        report.missing.count = missing.count
+        report.missing.examples = missing.prefix(5).map {
+            .init(
+                topic: $0.topic.name.rawValue, type: $0.type.rawValue, key: $0.key,
+                causationID: $0.causationID)
+        }
+    }
+}
