@@ -166,8 +166,8 @@ extension RebuildRun {
         let missing = followUps.missing
         note(missing)
         guard options.publishesMissing else { return [] }
-        report.missing.published = missing.count
-        return missing
+        report.missing.published = missing.some.count
+        return missing.some
     }
 
     private func applyNow(_ batch: RebuildBatch) async throws {
