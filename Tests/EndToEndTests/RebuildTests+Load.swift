@@ -132,6 +132,41 @@ extension RebuildTests {
         }
     }
 
+    @Test(arguments: Store.allCases)
+    func `what the service has not done with is left to its workers, and is done once`(store: Store)
+        async throws
+    {
+        try await WorkerTests.withWorkers([], on: store) { server, client, folder in
+            for order in ["dead", "done", "held", "next"] { try await WorkerTests.place(order, client) }
+            let log = "shop:events:{orders:0}"
+            let entries = try await client.send(.xrange(log))
+            try await client.send(RedisCommand("XGROUP", "CREATE", log, "order", entries[1].id))
+            try await client.send(
+                RedisCommand("HSET", "shop:topic:{orders}", "partitions", "1", "start:order:0", "0-0"))
+            // A consumer that is gone holds one.
+            try await client.send(
+                RedisCommand("XREADGROUP", "GROUP", "order", "gone", "COUNT", 1, "STREAMS", log, ">"))
+            let dead: [any RedisArgument] =
+                ["XADD", "shop:dead:{orders:0}:order", "*"]
+                + Array(entries[0].fields).compactMap(\.string) + ["freshetoriginalid", entries[0].id]
+            try await client.send(RedisCommand(arguments: dead))
+            let report = try await Self.rebuild("order", [], server, folder)
+            #expect(report.events.applied == 1 && report.missing.count == 1, "\(report)")
+            let orders = try await WorkerTests.rows("SELECT * FROM orders", "order", folder)
+            #expect(orders.map { $0["order_id"] } == ["done"])
+            let workers = try Self.services.map { try WorkerTests.start($0, [:], server, folder) }
+            try await eventually("the others are confirmed") {
+                try await WorkerTests.rows(
+                    "SELECT * FROM orders WHERE status = 'confirmed'", "order", folder
+                ).count == 3
+            }
+            try await Self.settle(4 + 3, server, client, folder)
+            try await Self.stop(workers)
+            let again = try await Self.rebuild("order", ["--dry-run"], server, folder)
+            #expect(again.events.notHandled == 1, "\(again)")
+        }
+    }
+
     @Test func `a history that lacks what was handled is refused, and one rebuild at a time is let in`()
         async throws
     {

@@ -30,15 +30,16 @@ package final class OpenTransaction: Sendable {
         _ database: any Records, _ body: @Sendable (OpenTransaction) async throws -> Value
     ) async throws -> Value {
         let open = OpenTransaction()
-        async let ending: Void = open.begin(on: database)
+        // Not a child: whoever is cancelled during the commit is told whether it took place.
+        let ending = Task { try await open.begin(on: database) }
         do {
             let value = try await body(open)
             open.add(.commit)
-            try await ending
+            try await ending.value
             return value
         } catch {
             open.add(.rollBack(error))
-            _ = try? await ending
+            _ = await ending.result
             throw error
         }
     }

@@ -126,6 +126,10 @@ extension RebuildReport {
                 "\(missing.count) events that the service's handlers would have published are not in the history: "
                     + "run it again with --publish-missing to have them published")
         }
+        if events.unreadable > 0 {
+            advice.append(
+                "\(events.unreadable) entries are no events that a handler could read: they were left out")
+        }
         if !gaps.isEmpty {
             advice.append("\(gaps.sentence): their effects are not in the new tables")
         }

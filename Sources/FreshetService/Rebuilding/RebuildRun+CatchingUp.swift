@@ -29,8 +29,8 @@ extension RebuildRun {
     private func read(_ handled: Set<Shadow.EventName>) async throws {
         var left = handled
         let before = report.events.applied
-        for batch in try await planSkipped(among: &left) { try await apply(try await gathered(batch)) }
         merged = MergedHistory()
+        for batch in try await planSkipped(among: &left) { try await apply(try await gathered(batch)) }
         try await addNew()
         while case let entries = try await merged.next(upTo: Self.batchSize), !entries.isEmpty {
             let batch = try await plan(entries, handled: handled)
@@ -147,8 +147,8 @@ extension RebuildRun {
     ) async throws -> [FollowUp] {
         let before = report.events.applied
         var left = handled
-        for batch in try await planSkipped(among: &left) { try await applyNow(batch) }
         merged = MergedHistory()
+        for batch in try await planSkipped(among: &left) { try await applyNow(batch) }
         try await addNew(onlyGiven: true)
         while case let entries = try await merged.next(upTo: Self.batchSize), !entries.isEmpty {
             let batch = try await plan(entries, handled: handled, within: open)
@@ -166,8 +166,8 @@ extension RebuildRun {
         let missing = followUps.missing
         note(missing)
         guard options.publishesMissing else { return [] }
-        report.missing.published = missing.count
-        return missing
+        report.missing.published = missing.some.count
+        return missing.some
     }
 
     private func applyNow(_ batch: RebuildBatch) async throws {

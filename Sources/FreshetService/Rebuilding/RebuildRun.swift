@@ -265,9 +265,9 @@ actor RebuildRun {
         }
     }
 
-    func note(_ missing: [FollowUp]) {
+    func note(_ missing: (count: Int, some: [FollowUp])) {
         report.missing.count = missing.count
-        report.missing.examples = missing.prefix(5).map {
+        report.missing.examples = missing.some.prefix(5).map {
             .init(
                 topic: $0.topic.name.rawValue, type: $0.type.rawValue, key: $0.key,
                 causationID: $0.causationID)
