@@ -113,7 +113,7 @@ let package = Package(
         executable(
             "Shop",
             [
-                "ShopEvents", "Freshet", "FreshetRecords", "FreshetSchema", "FreshetService",
+                "ShopEvents", "Freshet", "FreshetRecords", "FreshetReplay", "FreshetSchema", "FreshetService",
                 "FreshetTesting", "Hiredis", arguments, logging, signals,
             ],
             // Given by path: a resource would need Foundation's Bundle to be found again.

@@ -139,10 +139,12 @@ enum Demo {
 }
 
 /// Checks the shop's invariants with the shop's own tool, on the files it left or on a server that runs.
-func verifyShop(_ folder: Folder, redisURL: String? = nil) async throws {
+func verifyShop(_ folder: Folder, redisURL: String? = nil, archive: String? = nil) async throws {
     let url = redisURL.map { ["--redis-url", $0] } ?? []
     let outcome = try await Program.run(
-        "shop", ["verify", "--data", "\(folder.path)/data"] + url, in: folder)
+        "shop",
+        ["verify", "--data", "\(folder.path)/data"] + url + (archive.map { ["--archive", $0] } ?? []),
+        in: folder)
     #expect(outcome.ending == .exited(0), "\(outcome.output) \(outcome.errors)")
 }
 

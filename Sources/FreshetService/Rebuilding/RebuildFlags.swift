@@ -35,7 +35,8 @@ public struct RebuildFlags: ParsableArguments {
     /// Refuses flags that mean nothing.
     public func validate() throws {
         if !rebuild, dryRun || publishMissing || allowGaps || archive != nil {
-            throw ValidationError("--archive, --dry-run, --publish-missing and --allow-gaps go with --rebuild")
+            throw ValidationError(
+                "--archive, --dry-run, --publish-missing and --allow-gaps go with --rebuild")
         }
         if dryRun, publishMissing { throw ValidationError("--dry-run publishes nothing") }
     }

@@ -241,7 +241,8 @@ actor RebuildRun {
         guard let place else { return }
         for partition in 0..<topic.partitions {
             var log = RebuildLog(
-                history: History(of: topic, on: worker.broker, archive: archive), partition: partition, subscription: nil)
+                history: History(of: topic, on: worker.broker, archive: archive), partition: partition,
+                subscription: nil)
             log.scannedTo = try await newestID(of: log)
             logs[log.place] = log
             guard place <= log.scannedTo else { continue }

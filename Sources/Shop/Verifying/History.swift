@@ -1,4 +1,5 @@
 internal import Freshet
+internal import FreshetReplay
 internal import Hiredis
 internal import ShopEvents
 
@@ -24,31 +25,40 @@ struct History: Sendable {
     /// The confirmations: order, customer, total, event.
     var confirmed: [(orderID: String, customerID: String, total: Int64, key: Key)] = []
 
-    static func read(_ broker: Broker) async throws -> History {
+    /// - Parameter archive: what the logs have no more; nil for the logs alone.
+    static func read(_ broker: Broker, archive: Archive?) async throws -> History {
         var history = History()
         for topic in ShopTopology.topics {
-            for try await entry in broker.history(of: topic) {
-                guard let event = try? entry.event() else {
-                    history.invalid[topic.name, default: []].insert(entry.id)
-                    continue
+            for partition in 0..<topic.partitions {
+                var pages = FreshetReplay.History(of: topic, on: broker, archive: archive)
+                    .pages(ofPartition: partition)
+                while let page = try await pages.next() {
+                    for entry in page { history.add(entry, of: topic) }
                 }
-                let key = Key(source: event.source, id: event.id)
-                history.places[topic.name, default: [:]][entry.id] = key
-                if let partitionKey = event.partitionKey { history.keys[key] = partitionKey }
-                let isNew =
-                    history.events[topic.name, default: [:]].updateValue(event.type, forKey: key) == nil
-                if isNew, event.type == OrderConfirmed.eventType,
-                    let order = try? event.payload(OrderConfirmed.self)
-                {
-                    history.confirmed.append((order.orderId, order.customerId, order.total, key))
-                }
-                guard event.type == OrderPlaced.eventType, let order = try? event.payload(OrderPlaced.self)
-                else {
-                    continue
-                }
-                history.orders[order.orderId, default: (order, [])].events.insert(key)
             }
         }
         return history
+    }
+
+    private mutating func add(_ entry: StreamEntry, of topic: Topic) {
+        guard let event = try? entry.event() else {
+            invalid[topic.name, default: []].insert(entry.id)
+            return
+        }
+        let key = Key(source: event.source, id: event.id)
+        places[topic.name, default: [:]][entry.id] = key
+        if let partitionKey = event.partitionKey { keys[key] = partitionKey }
+        let isNew =
+            events[topic.name, default: [:]].updateValue(event.type, forKey: key) == nil
+        if isNew, event.type == OrderConfirmed.eventType,
+            let order = try? event.payload(OrderConfirmed.self)
+        {
+            confirmed.append((order.orderId, order.customerId, order.total, key))
+        }
+        guard event.type == OrderPlaced.eventType, let order = try? event.payload(OrderPlaced.self)
+        else {
+            return
+        }
+        orders[order.orderId, default: (order, [])].events.insert(key)
     }
 }

@@ -1,5 +1,6 @@
 internal import Freshet
 internal import FreshetRecords
+internal import FreshetReplay
 internal import ShopEvents
 
 /// One thing that must hold, and whether it does.
@@ -24,6 +25,8 @@ struct Check: Codable, Sendable {
 struct Verification: Sendable {
     let folder: ShopFolder
     let broker: Broker
+    /// What the logs have no more; nil for the logs alone.
+    let archive: Archive?
     /// Whether no event was brought back by hand, so that each key's were handled in the order of the log.
     let inOrder: Bool
 
@@ -34,7 +37,7 @@ struct Verification: Sendable {
             services[service] = try await ServiceState.read(service, folder)
         }
         let scheduled = try await DeliveryChecks.scheduledCount(broker)
-        let history = try await History.read(broker)
+        let history = try await History.read(broker, archive: archive)
         let delivery = DeliveryChecks(
             broker: broker, history: history, services: services, scheduledCount: scheduled)
         let records = try await RecordChecks(folder: folder, history: history, services: services)

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import FoundationEssentials
 internal import Freshet
+internal import FreshetReplay
 internal import FreshetService
 internal import FreshetTesting
 internal import Hiredis
@@ -28,6 +29,9 @@ struct Verify: AsyncParsableCommand {
 
     @Option(help: "The shop's data folder.")
     var data: String = "shop-data"
+
+    @Option(help: "The folder with what the logs have no more, as 'replay archive' writes it.")
+    var archive: String?
 
     @Flag(
         help:
@@ -65,7 +69,9 @@ struct Verify: AsyncParsableCommand {
         defer { client.close() }
         try await client.connect(within: .seconds(5))
         let broker = Broker(client, namespace: try Namespace(checking: namespace))
-        return try await Verification(folder: folder, broker: broker, inOrder: inOrder).run()
+        return try await Verification(
+            folder: folder, broker: broker, archive: archive.map { try Archive($0) }, inOrder: inOrder
+        ).run()
     }
 
     /// Whether a shop runs on the folder now.
