@@ -33,6 +33,11 @@ struct SelectionOptions: ParsableArguments {
         }
     }
 
+    var isGiven: Bool {
+        from != nil || to != .end || first != nil || last != nil || !type.isEmpty || !key.isEmpty
+            || !partition.isEmpty || !conditions.isEmpty || ids != nil
+    }
+
     /// Everything is never meant by leaving something out.
     func validateRange() throws {
         guard from != nil || first != nil || last != nil || !key.isEmpty || ids != nil else {
@@ -138,7 +143,11 @@ struct PaceOptions: ParsableArguments {
 
 /// A whole request: source, selection, target and pace.
 struct RequestOptions: ParsableArguments {
-    @Option(help: "The topic whose events they are.") var topic: TopicName
+    @Option(
+        help: "redeliver: lost work is done again; rebuild: a running worker makes its service's tables anew."
+    )
+    var mode = ReplayMode.redeliver
+    @Option(help: "The topic whose events they are.") var topic: TopicName?
     @Option(help: "The archive's folder, for what the log has no more: both are read as one history.")
     var archive: String?
     @Flag(
@@ -154,7 +163,14 @@ struct RequestOptions: ParsableArguments {
     @OptionGroup(title: "Selection") var selection: SelectionOptions
     @OptionGroup(title: "Pace") var pace: PaceOptions
 
+    @OptionGroup(title: "Rebuild") var rebuilding: RebuildModeOptions
+
     func validate() throws {
+        if mode == .rebuild { return try validateRebuild() }
+        guard !rebuilding.isGiven else {
+            throw ValidationError("--publish-missing and --allow-gaps go with --mode rebuild")
+        }
+        guard topic != nil else { throw ValidationError("say whose events: --topic") }
         guard [group != nil, toTopic != nil, toFile != nil].count(where: { $0 }) == 1 else {
             throw ValidationError("say where to: --group, --to-topic or --to-file")
         }
@@ -168,7 +184,27 @@ struct RequestOptions: ParsableArguments {
         }
     }
 
+    private func validateRebuild() throws {
+        guard group != nil else { throw ValidationError("say whose tables: --group") }
+        guard topic == nil, toTopic == nil, toFile == nil, fromFile == nil, !dead, !selection.isGiven else {
+            throw ValidationError(
+                "a rebuild is of all that the group reads: only --group and --archive go with it")
+        }
+    }
+
+    /// Nil for another mode.
+    func rebuild(isDryRun: Bool) -> (group: GroupName, options: RebuildOptions)? {
+        guard mode == .rebuild, let group else { return nil }
+        var options = RebuildOptions()
+        options.isDryRun = isDryRun
+        options.archive = archive.map(Self.absolute)
+        options.publishesMissing = rebuilding.publishMissing && !isDryRun
+        options.allowsGaps = rebuilding.allowGaps
+        return (group, options)
+    }
+
     func request() throws -> ReplayRequest {
+        guard let topic else { throw ToolError(.usage, "say whose events: --topic") }
         // A plan may be started from another folder than the one where it was made.
         let (archive, fromFile, toFile) = (
             archive.map(Self.absolute), fromFile.map(Self.absolute), toFile.map(Self.absolute)

@@ -26,6 +26,15 @@ struct PlanCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
+        if let (group, options) = request.rebuild(isDryRun: true) {
+            return try await connection.withBroker { broker in
+                try await Interruption.deferred {
+                    try await RebuildByWorker(
+                        group: group, options: options, actor: actor.actor, output: output, broker: broker
+                    ).run()
+                }
+            }
+        }
         let request = try request.request()
         try await connection.withBroker { broker in
             let performing = Performing(broker: broker, actor: actor.actor, output: output)
@@ -47,6 +56,7 @@ struct RunCommand: AsyncParsableCommand {
             Examples:
               replay run --topic orders --group payment --from 2h --reason "lost charges, INC-17"
               replay run --topic orders --group payment --dead --yes
+              replay run --mode rebuild --group order --archive /mnt/archive --reason "wrong prices, INC-18"
               replay run --topic orders --to-topic orders-test --from 1d --speed 100x --max-gap 10s --yes
             """)
 
@@ -58,6 +68,21 @@ struct RunCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
+        if let (group, options) = request.rebuild(isDryRun: confirmation.isDryRun) {
+            return try await connection.withBroker { broker in
+                if !options.isDryRun {
+                    let isConfirmed = try confirmation.isConfirmed(
+                        "Will have a worker of '\(group)' make its tables anew from the history, and put them in use."
+                    )
+                    guard isConfirmed else { return }
+                }
+                try await Interruption.deferred {
+                    try await RebuildByWorker(
+                        group: group, options: options, actor: actor.actor, output: output, broker: broker
+                    ).run()
+                }
+            }
+        }
         try await Self.perform(try request.request(), inbox, confirmation, actor.actor, connection, output)
     }
 

@@ -162,3 +162,36 @@ import Testing
             ])
     }
 }
+
+extension RecoveryTests {
+    @Test(arguments: Store.allCases) func `a running worker is told to make its tables anew, and goes on`(
+        store: Store
+    ) async throws {
+        try await RecoveringShop.with(store) { shop in
+            try await shop.place(1...60)
+            let before = try await shop.records()
+            try await RecordsDatabase.open(url: shop.folder.databaseURL(of: "customer")).transaction {
+                try $0.enqueue("UPDATE customers SET spent_minor = spent_minor + 1")
+            }
+            func replay(_ arguments: String...) async throws -> Program.Outcome {
+                try await ToolTests.tool("replay", arguments, shop.server, shop.folder)
+            }
+            let planned = try await replay("plan", "--mode", "rebuild", "--group", "customer")
+            #expect(planned.exitCode == 2 && planned.output.contains("customers"), "\(planned.errors)")
+            #expect(try await shop.records() != before, "it only looked")
+            let rebuilt = try await replay(
+                "run", "--mode", "rebuild", "--group", "customer", "--yes", "--reason", "wrong sums")
+            #expect(rebuilt.exitCode == 0 && rebuilt.output.contains("in use"), "\(rebuilt.errors)")
+            try await shop.expectRecords(before)
+            let audit = try await replay("audit")
+            #expect(audit.output.contains("replay.rebuild.done") && audit.output.contains("wrong sums"))
+            let nobody = try await replay("run", "--mode", "rebuild", "--group", "nobody", "--yes")
+            #expect(
+                nobody.exitCode == 75 && nobody.errors.contains("no worker of 'nobody'"), "\(nobody.errors)")
+            let wrong = try await replay(
+                "run", "--mode", "rebuild", "--group", "order", "--topic", "orders", "--yes")
+            #expect(wrong.exitCode == 64, "\(wrong.errors)")
+            try await shop.place(61...80)
+        }
+    }
+}

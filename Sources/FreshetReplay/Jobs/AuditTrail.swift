@@ -28,13 +28,14 @@ extension Broker {
 
     /// Adds a record to the stream `<namespace>:audit`.
     public func audit(
-        _ action: String, by actor: Actor, topic: TopicName, target: String, replay: String,
+        _ action: String, by actor: Actor, topic: TopicName?, target: String, replay: String,
         details: String = ""
     ) async throws(FreshetError) {
         _ = try await send(
             RedisCommand(
                 "XADD", namespace.auditKey, "MAXLEN", "~", Self.auditRecords, "*", "action", action, "by",
-                actor.name, "reason", actor.reason, "topic", topic.rawValue, "target", target, "replay",
+                actor.name, "reason", actor.reason, "topic", topic?.rawValue ?? "", "target", target,
+                "replay",
                 replay, "details", details))
     }
 

@@ -3,7 +3,7 @@ internal import FreshetRecords
 public import ServiceLifecycle
 
 /// How a service's tables are made anew.
-public struct RebuildOptions: Sendable, Hashable {
+public struct RebuildOptions: Sendable, Hashable, Codable {
     /// The folder of an archive with what the logs have no more; nil for the logs alone.
     public var archive: String?
     /// Whether the result is compared and thrown away.
@@ -38,9 +38,11 @@ public enum Rebuild {
     /// - Parameters:
     ///   - worker: its records are those in use.
     ///   - services: the subscriptions, made with the worker that it is given: that one's records are the new ones.
+    ///   - onProgress: called now and then with how many entries were read, of how many.
     public static func run(
         _ worker: Worker, options: RebuildOptions = RebuildOptions(),
-        services: @Sendable (Worker) async throws -> [any Service]
+        services: @Sendable (Worker) async throws -> [any Service],
+        onProgress: @escaping @Sendable (Int, Int) -> Void = { _, _ in }
     ) async throws -> RebuildReport {
         let shadow: Shadow
         do { shadow = try await Shadow.make(beside: worker.records, for: worker.settings.group) } catch {
@@ -48,7 +50,7 @@ public enum Rebuild {
         }
         let result: Result<RebuildReport, any Error>
         do {
-            result = .success(try await run(worker, options, shadow, services))
+            result = .success(try await run(worker, options, shadow, services, onProgress))
         } catch { result = .failure(error) }
         // Also when this task was cancelled.
         await Task { await shadow.remove() }.value
@@ -57,7 +59,8 @@ public enum Rebuild {
 
     private static func run(
         _ worker: Worker, _ options: RebuildOptions, _ shadow: Shadow,
-        _ services: @Sendable (Worker) async throws -> [any Service]
+        _ services: @Sendable (Worker) async throws -> [any Service],
+        _ onProgress: @escaping @Sendable (Int, Int) -> Void
     ) async throws -> RebuildReport {
         let line = RebuildLine(
             shadow.records, source: worker.records.source, keepsEvents: options.publishesMissing)
@@ -66,7 +69,7 @@ public enum Rebuild {
             settings: worker.settings, broker: worker.broker, records: records, logger: worker.logger)
         let subscriptions = try await services(own).compactMap { $0 as? Subscription }
             .filter { $0.group == worker.settings.group }
-        let run = try RebuildRun(worker, options, shadow, line, subscriptions)
+        let run = try RebuildRun(worker, options, shadow, line, subscriptions, onProgress)
         return try await run.run()
     }
 }

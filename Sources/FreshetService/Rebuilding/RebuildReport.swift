@@ -86,7 +86,7 @@ public struct RebuildReport: Sendable, Codable {
 
 extension RebuildReport {
     /// For people.
-    var lines: [String] {
+    package var lines: [String] {
         var table = TextTable(
             columns: ["table", "live", "rebuilt", "equal", "differing", "only live", "only rebuilt"],
             hasNames: true, lineWidth: StandardOutput.terminalWidth)
@@ -119,7 +119,7 @@ extension RebuildReport {
     }
 
     /// What is to be done about it; none when there is nothing.
-    var advice: [String] {
+    package var advice: [String] {
         var advice: [String] = []
         if missing.count > missing.published {
             advice.append(

@@ -27,12 +27,14 @@ actor RebuildRun {
     var newest: [MergedHistory.Place: StreamID] = [:]
     private let subscriptions: [Subscription]
     private let archive: Archive?
+    private let onProgress: @Sendable (Int, Int) -> Void
     private let began = ContinuousClock.now
 
     init(
         _ worker: Worker, _ options: RebuildOptions, _ shadow: Shadow, _ line: RebuildLine,
-        _ subscriptions: [Subscription]
+        _ subscriptions: [Subscription], _ onProgress: @escaping @Sendable (Int, Int) -> Void
     ) throws {
+        self.onProgress = onProgress
         archive = try options.archive.map { try Archive($0) }
         self.worker = worker
         self.options = options
@@ -138,6 +140,7 @@ actor RebuildRun {
             // What handlers publish can lead to another topic to look at.
             if next == nil { next = try await gather() }
             progress.show(report.events.read)
+            onProgress(report.events.read, total)
         }
         let seconds = (ContinuousClock.now - began) / .seconds(1)
         report.sqlShare = seconds > 0 ? min(1, report.sqlSeconds / seconds) : 0

@@ -9,6 +9,9 @@ public struct ConfirmationOptions: ParsableArguments {
     @Flag(help: "Say what would be done, and do nothing.")
     var dryRun = false
 
+    /// Whether nothing is to be done.
+    public var isDryRun: Bool { dryRun }
+
     /// Neither.
     public init() {}
 

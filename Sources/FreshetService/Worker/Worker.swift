@@ -107,7 +107,8 @@ public struct Worker: Sendable {
             return try await Rebuild.runAlone(worker, options, services: services, until: stop)
         }
         // Shut down in reverse: subscriptions first, then the relay, which publishes what the last handlers wrote.
-        let all: [any Service] = [records.relay] + (try await services(worker))
+        let all: [any Service] =
+            [records.relay, RebuildService(worker: worker, services: services)] + (try await services(worker))
         var configuration = ServiceGroupConfiguration(
             services: all.map { .init(service: $0) }
                 + [
