@@ -93,7 +93,10 @@ struct Performing {
         }
         try report(job.plan, ended.state, ended.done, ended.note)
         switch ended.state {
-        case .done: return
+        case .done:
+            guard ended.note.isEmpty else {
+                throw ToolError(.partlyDone, "\(ended.done) of \(total): \(ended.note)")
+            }
         case .cancelled: throw ToolError(.failed, "cancelled after \(ended.done) of \(total)")
         default:
             let isInterrupted = Interruption.isRequested

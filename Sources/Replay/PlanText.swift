@@ -13,6 +13,11 @@ extension ReplayPlan {
             let counts = selected.partitions.sorted { $0.key < $1.key }.map { "\($0.value) of \($0.key)" }
             lines.append("By partition: \(counts.joined(separator: ", ")).")
         }
+        if let logBegins {
+            lines.append(
+                "The log begins with \(logBegins): what came before has been cut off. --archive FOLDER reads that as well."
+            )
+        }
         if selected.ahead > 0 {
             lines.append(
                 "\(selected.ahead) of them it has not read yet, and will see twice; an inbox tells them apart."

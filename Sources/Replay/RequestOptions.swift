@@ -117,7 +117,7 @@ struct PaceOptions: ParsableArguments {
                 ? nil
                 : Int(
                     try Self.number(
-                        maxWaiting, above: 0, "--max-waiting '\(maxWaiting)' is not a number of events"))
+                        maxWaiting, above: 0.999, "--max-waiting '\(maxWaiting)' is not a number of events"))
         }
         if let maxErrors {
             let digits = maxErrors.hasSuffix("%") ? String(maxErrors.dropLast()) : maxErrors

@@ -74,11 +74,12 @@ struct RewindCommand: AsyncParsableCommand {
                 return try report(moves, nil, "nothing was moved")
             }
             var done: [Rewind.Move] = []
+            var id = ""
             do {
                 let (record, woken) = try await Interruption.deferred {
                     try await broker.perform(
-                        rewind, moves, topic: topic, group: group, by: actor.actor, undoing: undo
-                    ) { done.append($0) }
+                        rewind, moves, topic: topic, group: group, by: actor.actor, undoing: undo,
+                        onRecord: { id = $0.id }, onMove: { done.append($0) })
                 }
                 let again = moves.reduce(0) { $0 + $1.readAgain }
                 let over = moves.reduce(0) { $0 + $1.passedOver }
@@ -88,8 +89,10 @@ struct RewindCommand: AsyncParsableCommand {
                 )
             } catch  where !done.isEmpty {
                 let summary = "moved \(done.count) of \(moves.count) partitions"
-                try report(done, "partly", summary)
-                throw ToolError(.partlyDone, "\(summary), then: \(ToolError(error)) (see: replay audit)")
+                try report(done, id, summary)
+                throw ToolError(
+                    .partlyDone,
+                    "\(summary), then: \(ToolError(error)); undo it with: replay rewind --undo \(id)")
             }
         }
     }

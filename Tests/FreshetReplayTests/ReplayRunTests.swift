@@ -42,6 +42,8 @@ import Testing
             #expect(try await chosen("data.lines.0.sku=a") == [id(1)])
             #expect(try await chosen("data.lines.7.sku!=a").count == 4, "what is not there is not equal")
             #expect(try await chosen("nothing=1") == [])
+            try await rig.redis("XADD", rig.keys().events, "5-0", "id", "0x7", "source", "till")
+            #expect(try await chosen("id=0x1234") == [], "a text, not zero")
         }
         for text in ["", "=", "a", "=b", "subject.x=1", "data..x=1"] {
             #expect(FieldMatch(text) == nil, "\(text)")
@@ -208,6 +210,31 @@ import Testing
             }
             plan = try await rig.redeliver { $0.limits.errorRate = nil }
             #expect(try await rig.run(plan) == 6000)
+        }
+    }
+
+    @Test func `dead letters that fail once more stop the replay that brings them back`() async throws {
+        try await Rig.with { rig in
+            try await rig.createGroup()
+            for number in 1...4000 {
+                try await rig.redis(
+                    "XADD", rig.keys().dead("payment"), "\(number)-0", "specversion", "1.0", "id",
+                    "e\(number)",
+                    "source", "till", "type", "odd", "data", "{}")
+            }
+            let broker = rig.broker
+            let failing = Subscription(to: Topic("orders"), group: "payment", on: broker) {
+                On(EventType(unchecked: "odd")) { _ in throw Respond(.deadLetter, because: "no") }
+            }
+            try await running(failing) {
+                let plan = try await rig.redeliver {
+                    $0.source = .dead
+                    $0.pace.rate = 1000
+                }
+                let job = try await broker.save(plan, by: tester)
+                let ended = try await ReplayRun.run(job, by: tester, on: broker)
+                #expect(ended.state == .stopped && ended.done < 4000, "\(ended.note)")
+            }
         }
     }
 

@@ -3,7 +3,7 @@ internal import Hiredis
 /// One partition for one group at one moment.
 package struct PartitionSnapshot: Sendable {
     package struct Stream: Sendable {
-        let length: Int
+        package let length: Int
         package let pending: Int
         let oldestPending: StreamID?
         package var waiting: EntryCount

@@ -54,15 +54,19 @@ extension Broker {
         guard job.state == .running else {
             throw FreshetError(.refused, "the replay is \(job.state.rawValue), so there is nothing to pause")
         }
-        try await tell(job, "pause")
+        try await update(job.plan, ["wanted": "pause"])
         try await audit("replay.pause", by: actor, job.plan)
+        try await heard(of: job.plan) { $0 != .running }
     }
 
     /// Has the process that paused a replay go on. False when there is no such process: then it is started again.
     public func unpause(_ job: ReplayJob, by actor: Actor) async throws -> Bool {
         switch job.state {
         case .paused, .running:
-            try await tell(job, "")
+            guard try await run(ReplayScripts.unpause, keys: [namespace.replayKey(job.id)]).integer == 1
+            else {
+                throw FreshetError(.refused, "someone has cancelled the replay")
+            }
             try await audit("replay.resume", by: actor, job.plan)
             return true
         case .planned, .stopped: return false
@@ -76,23 +80,57 @@ extension Broker {
         guard !job.state.isOver else {
             throw FreshetError(.refused, "the replay is \(job.state.rawValue) already")
         }
+        // Also for a process that is about to begin.
+        try await update(job.plan, ["wanted": "cancel"])
+        try await audit("replay.cancel", by: actor, job.plan, "\(job.done) of \(job.plan.selected.count)")
         if job.state == .running || job.state == .paused {
-            try await tell(job, "cancel")
-        } else {
+            try await heard(of: job.plan) { $0.isOver || $0 == .stopped }
+        }
+        if try await !replay(job.id).state.isOver {
             try await update(job.plan, ["state": ReplayJob.State.cancelled.rawValue])
         }
-        try await audit("replay.cancel", by: actor, job.plan, "\(job.done) of \(job.plan.selected.count)")
     }
 
     // MARK: - What processes tell each other
 
-    private func tell(_ job: ReplayJob, _ wish: String) async throws {
-        try await update(job.plan, ["wanted": wish])
+    /// Waits until the process that runs a replay has done what was wanted. Throws `busy` when it does not answer.
+    private func heard(of plan: ReplayPlan, _ isDone: (ReplayJob.State) -> Bool) async throws {
+        let deadline = ContinuousClock.now + .seconds(10)
+        while try await !isDone(replay(plan.id).state) {
+            guard ContinuousClock.now < deadline else {
+                throw FreshetError(
+                    .busy, "its process has not answered for 10 s: it will do so when it goes on, if it does")
+            }
+            try await Task.sleep(for: .milliseconds(200))
+        }
     }
 
-    /// What someone wants of the process that runs a replay: `pause`, `cancel` or nothing.
-    func wish(for plan: ReplayPlan) async throws(FreshetError) -> String {
-        try await send(RedisCommand("HGET", namespace.replayKey(plan.id), "wanted")).string ?? ""
+    /// A run begins: from here on only this one says how the replay stands. Throws `refused` when the replay is over.
+    func begin(_ plan: ReplayPlan, run token: String) async throws {
+        let now = try await serverTime().description
+        let key = namespace.replayKey(plan.id)
+        let reply = try await run(
+            ReplayScripts.begin, keys: [key], token, now, "\(Self.remembered)")
+        if let state = reply.string, state != "ok" {
+            throw FreshetError(.refused, "the replay is \(state) already: plan another one")
+        }
+    }
+
+    /// Says how a replay stands, while this run is the one that does it; returns what someone wants of it: `pause`, `cancel` or nothing.
+    /// Throws `busy` when another run has taken over.
+    func tell(_ plan: ReplayPlan, run token: String, _ fields: [String: String]) async throws(FreshetError)
+        -> String
+    {
+        let arguments: [any RedisArgument] = [token] + fields.flatMap { [$0.key, $0.value] }
+        let reply: RedisReply
+        do {
+            reply = try await ReplayScripts.tell.run(
+                on: client, keys: [namespace.replayKey(plan.id)], arguments: arguments)
+        } catch { throw FreshetError(error) }
+        guard let wish = reply.string else {
+            throw FreshetError(.busy, "another process has taken this replay over")
+        }
+        return wish
     }
 
     func update(_ plan: ReplayPlan, _ fields: [String: String]) async throws(FreshetError) {
@@ -126,7 +164,7 @@ extension Broker {
         (job.started, job.updated) = (fields["started"], fields["updated"])
         job.note = fields["note"] ?? ""
         if job.state == .running || job.state == .paused,
-            try await !ReplayLock.isHeld(lockKey(of: job.plan), on: self)
+            try await !ReplayLock.isHeld(lockKey(of: job.plan), by: fields["run"] ?? "", on: self)
         {
             job.state = .stopped
             job.note = "its process is gone: replay resume \(id)"
@@ -139,4 +177,35 @@ extension Broker {
         plan.target.group.map { namespace.replayingKey(plan.topic, $0) }
             ?? "\(namespace.replayKey(plan.id)):running"
     }
+}
+
+/// KEYS a replay's hash.
+private enum ReplayScripts {
+    /// ARGV run time seconds. Returns 'ok', or the state of one that is over.
+    static let begin = RedisScript(
+        """
+        local state = redis.call('HGET', KEYS[1], 'state')
+        if redis.call('HGET', KEYS[1], 'wanted') == 'cancel' then state = 'cancelled' end
+        if state == 'done' or state == 'cancelled' then return state end
+        redis.call('HSET', KEYS[1], 'run', ARGV[1], 'state', 'running', 'wanted', '', 'note', '')
+        redis.call('HSETNX', KEYS[1], 'started', ARGV[2])
+        redis.call('EXPIRE', KEYS[1], ARGV[3])
+        return 'ok'
+        """)
+
+    /// ARGV run [field value]... Returns what is wanted, or nil for another run than the latest.
+    static let tell = RedisScript(
+        """
+        if redis.call('HGET', KEYS[1], 'run') ~= ARGV[1] then return false end
+        for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+        return redis.call('HGET', KEYS[1], 'wanted') or ''
+        """)
+
+    /// Returns 0 when it is to be cancelled.
+    static let unpause = RedisScript(
+        """
+        if redis.call('HGET', KEYS[1], 'wanted') == 'cancel' then return 0 end
+        redis.call('HSET', KEYS[1], 'wanted', '')
+        return 1
+        """)
 }

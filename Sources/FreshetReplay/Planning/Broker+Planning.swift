@@ -35,6 +35,12 @@ extension Broker {
         if let most = request.first { try await plan.keep(most, from: reader, isBetter: <) }
         if let most = request.last { try await plan.keep(most, from: reader, isBetter: >) }
         try await survey(&plan, reader, handled, onProgress)
+        // What is added to a file, or put into a log by hand, is not of the plan.
+        for index in plan.parts.indices {
+            guard let last = plan.selected.lastOfPartition[plan.parts[index].partition] else { continue }
+            plan.parts[index].to = min(plan.parts[index].to, last)
+        }
+        if plan.source == .history() { plan.logBegins = try await logBegins(plan) }
         plan.selected.silenced = try await silenced(in: plan)
         if let most = request.limits.events, plan.selected.count > most {
             throw FreshetError(
@@ -100,6 +106,22 @@ extension Broker {
 }
 
 extension Broker {
+    /// Where the range is cut by what a log has no more; nil when it is not.
+    private func logBegins(_ plan: ReplayPlan) async throws -> StreamID? {
+        var latest: StreamID?
+        for part in plan.parts {
+            let info: StreamInfo
+            do throws(RedisError) {
+                info = try await client.send(.xinfoStream(keys(plan.topic, part.partition).events))
+            } catch { continue }
+            guard let first = info.firstID, let added = info.entriesAdded, added > info.length,
+                part.from < first
+            else { continue }
+            latest = max(latest ?? first, first)
+        }
+        return latest
+    }
+
     /// How many of each type have handlers, and none that is for redeliveries.
     private func silenced(in plan: ReplayPlan) async throws -> [String: Int] {
         guard let group = plan.target.group,

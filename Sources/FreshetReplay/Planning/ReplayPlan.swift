@@ -152,6 +152,8 @@ public struct ReplayPlan: Sendable, Codable {
     public let pace: ReplayPace
     /// When to wait or end.
     public let limits: ReplayLimits
+    /// Where the log begins that has less than the range asks for; nil when it has all of it.
+    public internal(set) var logBegins: StreamID?
     /// What it holds.
     public internal(set) var selected: ReplaySurvey
     /// About how many seconds it takes until all are on their way.

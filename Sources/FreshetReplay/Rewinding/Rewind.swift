@@ -99,12 +99,14 @@ public struct Rewind: Sendable {
     ///
     /// - Parameter onMove: called after each move.
     @discardableResult
-    public func run(_ moves: [Move], onMove: (Move) -> Void = { _ in }) async throws(FreshetError) -> Int {
+    public func run(
+        _ moves: [Move], onMove: (Move) async throws(FreshetError) -> Void = { _ in }
+    ) async throws(FreshetError) -> Int {
         for move in moves {
             try await broker.lowerStart(
                 of: group, topic: topic.name, partition: move.partition, to: move.to)
             try await make(move)
-            onMove(move)
+            try await onMove(move)
         }
         return await broker.wakeReaders(of: group)
     }

@@ -15,37 +15,39 @@ public struct RewindRecord: Sendable, Codable {
 }
 
 extension Broker {
-    /// Makes a rewind's moves while no replay to the group is under way, and keeps a record of them; returns it and how many waiting
-    /// readers were woken. Throws `busy` while a replay is under way, and what `Rewind.run` throws: moves that were made before are on
-    /// record then.
+    /// Makes a rewind's moves while no replay to the group is under way, and keeps a record of them, which is there before the first one;
+    /// returns it and how many waiting readers were woken. Throws `busy` while a replay is under way, and what `Rewind.run` throws:
+    /// moves that were made before stay.
+    ///
+    /// - Parameters:
+    ///   - undone: the rewind that these moves undo; nil for none.
+    ///   - onRecord: called with the record before the first move.
+    ///   - onMove: called after each move.
     public func perform(
         _ rewind: Rewind, _ moves: [Rewind.Move], topic: TopicName, group: GroupName, by actor: Actor,
-        undoing undone: String? = nil, onMove: (Rewind.Move) -> Void = { _ in }
+        undoing undone: String? = nil, onRecord: (RewindRecord) -> Void = { _ in },
+        onMove: (Rewind.Move) -> Void = { _ in }
     ) async throws -> (record: RewindRecord, woken: Int) {
         let lock = try await ReplayLock(namespace.replayingKey(topic, group), on: self)
-        let id = EventID.make()
-        var made: [Rewind.Move] = []
-        func record() async throws -> RewindRecord {
-            let record = RewindRecord(id: id, topic: topic, group: group, moves: made)
+        // On record before anything is moved: who dies on the way leaves something to undo. A partition that was not moved stands where
+        // it is to go back to.
+        let record = RewindRecord(id: EventID.make(), topic: topic, group: group, moves: moves)
+        do {
             let text = String(decoding: try JSONEncoder().encode(record), as: UTF8.self)
-            let key = rewindKey(id)
-            _ = try await send(RedisCommand("SET", key, text, "EX", 90 * 86_400))
-            let moves = made.map { "\($0.partition): \($0.from) to \($0.to)" }.joined(separator: ", ")
+            _ = try await send(RedisCommand("SET", rewindKey(record.id), text, "EX", 90 * 86_400))
+            onRecord(record)
+            let summary = moves.map { "\($0.partition): \($0.from) to \($0.to)" }.joined(separator: ", ")
             try await audit(
                 undone == nil ? "replay.rewind" : "replay.rewind.undo", by: actor, topic: topic,
-                target: group.rawValue, replay: undone ?? id, details: moves)
-            return record
-        }
-        do {
-            let woken = try await rewind.run(moves) { move in
-                made.append(move)
+                target: group.rawValue, replay: undone ?? record.id, details: summary)
+            var kept = lock
+            let woken = try await rewind.run(moves) { move async throws(FreshetError) in
                 onMove(move)
+                try await kept.keep()
             }
-            let record = try await record()
             await lock.release()
             return (record, woken)
         } catch {
-            if !made.isEmpty { _ = try? await record() }
             await lock.release()
             throw error
         }

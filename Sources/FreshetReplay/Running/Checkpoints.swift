@@ -56,7 +56,7 @@ struct Checkpoints {
     ) {
         pipeline.append("HSET", keys[target], "\(source) \(run)", last.description)
         pipeline.append("HINCRBY", keys[target], "count", number)
-        pipeline.append("EXPIRE", keys[target], 30 * 86_400)
+        pipeline.append("EXPIRE", keys[target], 90 * 86_400)
     }
 
     /// The transaction has been done.

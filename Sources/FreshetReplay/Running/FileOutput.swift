@@ -28,11 +28,16 @@ struct FileOutput: ReplayOutput {
         size = try await broker.send(RedisCommand("HGET", key, "size")).integer ?? 0
         count = size == 0 ? 0 : job.done
         // A file that is there already, and not of this replay, is somebody's.
-        let flags = size == 0 && job.started == nil ? O_WRONLY | O_CREAT | O_EXCL : O_WRONLY | O_CREAT
+        let flags =
+            size > 0 ? O_WRONLY : job.started == nil ? O_WRONLY | O_CREAT | O_EXCL : O_WRONLY | O_CREAT
         let number = unsafe open(path, flags | O_CLOEXEC, 0o644)
         guard number >= 0 else { throw Self.error("cannot write", path) }
         descriptor = FileDescriptor(number)
-        guard ftruncate(number, off_t(size)) == 0, lseek(number, 0, SEEK_END) == off_t(size) else {
+        guard lseek(number, 0, SEEK_END) >= off_t(size) else {
+            throw FreshetError(
+                .refused, "'\(path)' has become shorter than what was written: plan another replay")
+        }
+        guard ftruncate(number, off_t(size)) == 0 else {
             throw Self.error("cannot go on with", path)
         }
     }
@@ -60,7 +65,7 @@ struct FileOutput: ReplayOutput {
         while written < buffer.count {
             let count = unsafe buffer.withUnsafeBytes { bytes in
                 let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[written...])
-                return unsafe write(descriptor.number, rest.baseAddress, rest.count)
+                return unsafe pwrite(descriptor.number, rest.baseAddress, rest.count, off_t(size + written))
             }
             guard count >= 0 || errno == EINTR else { throw Self.error("cannot write", path) }
             written += max(0, count)

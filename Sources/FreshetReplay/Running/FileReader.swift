@@ -12,6 +12,7 @@ struct FilePages {
     private var rest: [UInt8] = []
     private var number = 0
     private var isAtEnd = false
+    private var last = StreamID?.none
 
     private final class Descriptor: Sendable {
         let number: Int32
@@ -49,7 +50,7 @@ struct FilePages {
             {
                 number += 1
                 if line.isEmpty { continue }
-                if let entry = try entry(Array(line)) { found.append(entry) }
+                if let entry = try entry(Array(line)), range.contains(entry.id) { found.append(entry) }
             }
             rest.removeFirst(end)
             if !found.isEmpty { return found }
@@ -58,18 +59,27 @@ struct FilePages {
     }
 
     /// Nil for an entry that is not meant.
-    private func entry(_ bytes: [UInt8]) throws(FreshetError) -> StreamEntry? {
+    private mutating func entry(_ bytes: [UInt8]) throws(FreshetError) -> StreamEntry? {
         let line: HistoryLine
         do throws(FreshetError) { line = try HistoryLine(decoding: bytes) } catch {
             throw FreshetError(.invalidData, "\(path):\(number): \(error.message)")
         }
-        guard line.topic == nil || line.topic == topic.name, range.contains(line.entry.id) else { return nil }
+        guard line.topic == nil || line.topic == topic.name else { return nil }
         guard let partition else { return line.entry }
         let own =
             line.partition
             ?? topic.partition(
                 ofKey: (line.entry.field("partitionkey") ?? line.entry.field("id"))?.string ?? "")
-        return own == partition ? line.entry : nil
+        guard own == partition else { return nil }
+        // How far a replay has come is known by the id.
+        if let last, line.entry.id <= last {
+            throw FreshetError(
+                .invalidData,
+                "\(path):\(number): '\(line.entry.id)' does not come behind '\(last)': sort the lines by partition and id"
+            )
+        }
+        last = line.entry.id
+        return line.entry
     }
 
     private static func error(_ what: String, _ path: String) -> FreshetError {

@@ -16,6 +16,8 @@ struct GroupWatch {
     private let group: GroupName
     private let topic: Topic
     private let limits: ReplayLimits
+    /// Whether what the replay brings leaves the dead letters, so that one that fails again only makes up for it.
+    private let emptiesDeadLetters: Bool
     private let broker: Broker
     private var failedBefore: Int?
     private var lag = 0
@@ -24,25 +26,32 @@ struct GroupWatch {
     /// The rate to which the live lag slows the replay.
     private(set) var brake: Double?
 
-    init(_ group: GroupName, _ topic: Topic, _ limits: ReplayLimits, on broker: Broker) {
+    init(
+        _ group: GroupName, _ topic: Topic, _ limits: ReplayLimits, emptiesDeadLetters: Bool,
+        on broker: Broker
+    ) {
         (self.group, self.topic, self.limits, self.broker) = (group, topic, limits, broker)
+        self.emptiesDeadLetters = emptiesDeadLetters
     }
 
     /// - Parameters:
     ///   - put: how many events this run has put there.
     ///   - rate: how many a second since the last look.
     mutating func look(put: Int, rate: Double) async throws(FreshetError) -> Verdict {
-        var (lag, waiting, pending, failed) = (0, 0, 0, 0)
+        var (lag, waiting, failed, isWhole) = (0, 0, 0, true)
+        unsettled = 0
         for partition in 0..<topic.partitions {
             let snapshot = try await broker.snapshot(
-                of: group, broker.keys(topic.name, partition), countingUpTo: limits.waiting ?? 2_000)
+                of: group, broker.keys(topic.name, partition), countingUpTo: 20_000)
             lag += snapshot.log.waiting.count
-            waiting += snapshot.redelivery.waiting.count
-            pending += snapshot.redelivery.pending
+            isWhole = isWhole && snapshot.log.waiting.isWhole
+            // What is settled leaves the stream.
+            unsettled += snapshot.redelivery.length
+            waiting += max(0, snapshot.redelivery.length - snapshot.redelivery.pending)
             failed += snapshot.delayed + snapshot.dead + snapshot.invalid
         }
-        unsettled = waiting + pending
-        slowDown(lag, rate)
+        slowDown(lag, isWhole, rate)
+        if emptiesDeadLetters { failed += put }
         let before = failedBefore ?? failed
         failedBefore = before
         let settled = put - unsettled
@@ -56,10 +65,10 @@ struct GroupWatch {
         return limits.waiting.map { waiting >= $0 } == true ? .wait : .goOn
     }
 
-    /// Half as fast while what comes in by itself waits longer and longer, twice as fast again when it does not.
-    private mutating func slowDown(_ lag: Int, _ rate: Double) {
+    /// Half as fast while what comes in by itself waits longer and longer, or is too much to be counted; twice as fast again when it does not.
+    private mutating func slowDown(_ lag: Int, _ isWhole: Bool, _ rate: Double) {
         defer { self.lag = lag }
-        if lag > max(1000, self.lag) {
+        if !isWhole || lag > max(1000, self.lag) {
             brake = max(10, (brake ?? max(rate, 1000)) / 2)
         } else if let now = brake {
             brake = now > 100_000 ? nil : now * 2

@@ -38,10 +38,10 @@ struct ReplayLock: Sendable {
         throw FreshetError(.busy, "others want to replay to this target as well: try again")
     }
 
-    /// Whether any process holds it.
-    static func isHeld(_ key: String, on broker: Broker) async throws(FreshetError) -> Bool {
+    /// Whether this run holds it.
+    static func isHeld(_ key: String, by run: String, on broker: Broker) async throws(FreshetError) -> Bool {
         guard let holder = try await broker.send(RedisCommand("GET", key)).string else { return false }
-        return !isDead(holder)
+        return !isDead(holder) && holder.hasSuffix(" \(run)")
     }
 
     /// Keeps the key when that is due. Throws `busy` when it was lost.
@@ -56,8 +56,11 @@ struct ReplayLock: Sendable {
         renewed = now
     }
 
-    /// Gives the key back.
-    func release() async { _ = try? await broker.run(Self.removal, keys: [key], token) }
+    /// Gives the key back, also when its task was cancelled.
+    func release() async {
+        let (broker, key, token) = (broker, key, token)
+        await Task { _ = try? await broker.run(Self.removal, keys: [key], token) }.value
+    }
 
     /// A process of this machine that is not there any more. Of another machine's nobody here knows.
     private static func isDead(_ holder: String) -> Bool {

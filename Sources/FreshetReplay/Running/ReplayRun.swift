@@ -26,6 +26,7 @@ public struct ReplayProgress: Sendable {
 /// transaction. While it runs it is the only replay to its target.
 public struct ReplayRun {
     private static let beat = Duration.milliseconds(500)
+    private static let patience = Duration.seconds(15)
     /// Looked at sooner when so many events went since.
     private static let manyEvents = 5_000
 
@@ -86,29 +87,30 @@ public struct ReplayRun {
         pacer = Pacer(plan.pace)
         if let group = plan.target.group {
             watch = GroupWatch(
-                group, try await broker.existingTopic(plan.topic), plan.limits, on: broker)
+                group, try await broker.existingTopic(plan.topic), plan.limits,
+                emptiesDeadLetters: plan.source.kind == .dead, on: broker)
         }
         countAtStart = output.count
         countAtBeat = output.count
     }
 
     private mutating func run() async throws -> ReplayJob {
-        let now = try await broker.serverTime().description
-        try await broker.update(
-            plan,
-            ["state": ReplayJob.State.running.rawValue, "started": now, "wanted": "", "note": ""])
+        try await broker.begin(plan, run: lock.run)
         try await broker.audit(
             output.count == 0 ? "replay.start" : "replay.resume", by: actor, plan,
             "from event \(output.count) of \(plan.selected.count)")
         var (state, note) = (ReplayJob.State.done, "")
         do {
             try await pump()
+            let missing = plan.selected.count - output.count
+            if missing > 0 { note = "\(missing) of the planned events were gone by then" }
         } catch End.cancelled {
             state = .cancelled
         } catch End.stopped(let reason) {
             (state, note) = (.stopped, reason)
         } catch {
             _ = onProgress(progress("\(error)"))
+            // Not for another run that has taken over: it says how it stands.
             try? await end(.stopped, "\(error)")
             throw error
         }
@@ -117,9 +119,12 @@ public struct ReplayRun {
     }
 
     private mutating func end(_ state: ReplayJob.State, _ note: String) async throws {
-        try await output.save()
-        try await broker.update(
-            plan,
+        var (state, note) = (state, note)
+        do { try await output.save() } catch {
+            (state, note) = (.stopped, note.isEmpty ? "\(error)" : note)
+        }
+        _ = try await broker.tell(
+            plan, run: lock.run,
             [
                 "state": state.rawValue, "done": "\(output.count)", "note": note,
                 "updated": try await broker.serverTime().description,
@@ -178,14 +183,25 @@ public struct ReplayRun {
                 || plan.limits.waiting != nil && output.count - countAtBeat >= Self.manyEvents
         else { return }
         let began = ContinuousClock.now
-        var note = try await beat(began)
+        var note = try await patientBeat(began)
         while let reason = note {
             guard onProgress(progress(reason)) else { throw End.stopped("interrupted") }
             try await Task.sleep(for: .milliseconds(200))
-            note = try await beat(.now)
+            note = try await patientBeat(.now)
         }
         if ContinuousClock.now - began > Self.beat { pacer.skip(ContinuousClock.now - began) }
         guard onProgress(progress("")) else { throw End.stopped("interrupted") }
+    }
+
+    /// A server that is away for a moment is waited for.
+    private mutating func patientBeat(_ now: ContinuousClock.Instant) async throws -> String? {
+        let deadline = ContinuousClock.now + Self.patience
+        while true {
+            do { return try await beat(now) } catch let error as FreshetError {
+                guard error.isRetryable || error.mayHaveRun, .now < deadline else { throw error }
+                try await Task.sleep(for: .milliseconds(200))
+            }
+        }
     }
 
     /// What it has to wait for; nil when it may go on.
@@ -198,7 +214,8 @@ public struct ReplayRun {
             (lastBeat, countAtBeat) = (now, output.count)
         }
         if plan.target.kind != .group { try await output.save() }
-        let wish = try await broker.wish(for: plan)
+        var fields = ["done": "\(output.count)", "rate": "\(rate.rounded())"]
+        let wish = try await broker.tell(plan, run: lock.run, fields)
         if wish == "cancel" { throw End.cancelled }
         if var watch {
             verdict = try await watch.look(put: output.count - countAtStart, rate: rate)
@@ -211,13 +228,11 @@ public struct ReplayRun {
             note = "\(waiting) events wait for the group \(plan.target.name)"
         }
         if wish == "pause" { note = "paused" }
-        try await broker.update(
-            plan,
-            [
-                "state": (wish == "pause" ? ReplayJob.State.paused : .running).rawValue,
-                "done": "\(output.count)", "rate": "\(rate.rounded())", "note": note ?? "",
-                "updated": try await broker.serverTime().description,
-            ])
+        fields = [
+            "state": (wish == "pause" ? ReplayJob.State.paused : .running).rawValue, "note": note ?? "",
+            "updated": try await broker.serverTime().description,
+        ]
+        _ = try await broker.tell(plan, run: lock.run, fields)
         return note
     }
 

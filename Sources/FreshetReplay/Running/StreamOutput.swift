@@ -67,6 +67,9 @@ struct StreamOutput: ReplayOutput {
             } catch {
                 guard error.mayHaveRun || error.isRetryable, .now < deadline else { throw error }
                 try await Task.sleep(for: .milliseconds(200))
+                // What the broken connection sent, and the server has not read, must not come behind the look.
+                try? await broker.client.endLostConnections(
+                    forKey: broker.keys(topic.name, target).events)
                 try await reload(until: deadline)
             }
         }

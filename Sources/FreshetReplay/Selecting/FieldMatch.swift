@@ -65,7 +65,11 @@ public struct FieldMatch: Sendable, Hashable, CustomStringConvertible {
         return compared(text, value)
     }
 
-    private static func isNumber(_ text: String) -> Bool { Double(text)?.isFinite == true }
+    /// As JSON writes them: `0x7` and `1_000` are texts.
+    private static func isNumber(_ text: String) -> Bool {
+        text.utf8.count <= 40 && text.utf8.allSatisfy { (48...57).contains($0) || "+-.eE".utf8.contains($0) }
+            && Double(text)?.isFinite == true
+    }
 }
 
 extension FieldMatch: Codable {
