@@ -10,6 +10,14 @@ struct MemoryCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Measurements of each size; the medians count.", valueName: "N"))
     var rounds = 3
 
+    @Option(help: ArgumentHelp("The larger number of events.", valueName: "N"))
+    var many = 1_000_000
+
+    @Option(
+        parsing: .upToNextOption,
+        help: ArgumentHelp("The work to measure; all of it unless said otherwise.", valueName: "NAME"))
+    var work: [Work] = []
+
     @Option(help: "table or json.")
     var format = Format.table
 
@@ -22,8 +30,11 @@ struct MemoryCommand: AsyncParsableCommand {
             let report = try await withBenchServer { server in
                 try await MemoryComparison(server: server, rounds: rounds)
                     .run(
-                        [.publish(batch: 256), .readAcknowledge(batch: 256), .deliver(.pending)], few: 10_000,
-                        many: 1_000_000)
+                        work.isEmpty
+                            ? [
+                                .publish(batch: 256), .readAcknowledge(batch: 256), .deliver(.pending),
+                                .replay(.redeliver), .replay(.archive),
+                            ] : work, few: 10_000, many: many)
             }
             print(try format == .json ? report.json() : report.table)
         }
