@@ -13,6 +13,9 @@ extension ReplayPlan {
             let counts = selected.partitions.sorted { $0.key < $1.key }.map { "\($0.value) of \($0.key)" }
             lines.append("By partition: \(counts.joined(separator: ", ")).")
         }
+        if let first = selected.firstEvent, let last = selected.lastEvent {
+            lines.append("First \(Self.named(first)), last \(Self.named(last)).")
+        }
         if let logBegins {
             lines.append(
                 "The log begins with \(logBegins): what came before has been cut off. --archive FOLDER reads that as well."
@@ -39,6 +42,13 @@ extension ReplayPlan {
             lines.append("All are on their way in about \(Spelled.seconds(estimatedSeconds)).")
         }
         return lines.joined(separator: "\n")
+    }
+
+    private static func named(_ event: ReplaySurvey.Sample) -> String {
+        let words = [event.type, event.eventID, event.time.isEmpty ? "" : "(\(event.time))"].filter {
+            !$0.isEmpty
+        }
+        return OneLine.escaped(words.joined(separator: " "))
     }
 
     private var intention: String {

@@ -46,7 +46,8 @@ import Testing
             #expect(dry.exitCode == 0 && dry.output == "redelivered 0 events to 'payment'\n")
             #expect(
                 dry.errors == "Will have 'payment' see 20 events of 'orders' again "
-                    + "(2 order.cancelled, 18 order.placed), from 3-0 to 22-0.\n")
+                    + "(2 order.cancelled, 18 order.placed), from 3-0 to 22-0.\n"
+                    + "First order.placed e3, last order.cancelled e22.\n")
             let asked = try await rig.start("replay", ["redeliver"] + Self.place + range).outcome()
             #expect(asked.exitCode == 64 && asked.output.isEmpty && asked.errors.contains("--yes"))
             #expect(try await rig.length(redelivery) == 0)

@@ -1,0 +1,50 @@
+import Freshet
+import FreshetTesting
+import Hiredis
+import Testing
+
+@testable import FreshetReplay
+
+@Suite struct GroupWatchTests {
+    @Test func `a replay is slowed while what comes in by itself waits longer and longer`() async throws {
+        try await Rig.with { rig in
+            try await rig.createGroup()
+            var limits = ReplayLimits()
+            limits.errorRate = nil
+            var watch = GroupWatch(
+                "payment", Topic("orders"), limits, emptiesDeadLetters: false, on: rig.broker)
+            try await rig.publish(1...900)
+            #expect(try await watch.look(put: 0, rate: 8000) == .goOn)
+            #expect(watch.brake == nil, "a few that wait are no lag")
+            try await rig.publish(901...2000)
+            _ = try await watch.look(put: 0, rate: 8000)
+            #expect(watch.brake == 4000)
+            try await rig.publish(2001...2500)
+            _ = try await watch.look(put: 0, rate: 8000)
+            #expect(watch.brake == 2000)
+            _ = try await watch.look(put: 0, rate: 2000)
+            #expect(watch.brake == 4000, "it does not grow any more")
+            try await rig.redis("XGROUP", "SETID", rig.keys().events, "payment", "$")
+            for _ in 0..<20 { _ = try await watch.look(put: 0, rate: 2000) }
+            #expect(watch.brake == nil)
+        }
+    }
+
+    @Test func `too many that have not been taken are waited for, by the streams' lengths`() async throws {
+        try await Rig.with { rig in
+            try await rig.createGroup()
+            try await rig.publish(1...300)
+            var limits = ReplayLimits()
+            limits.waiting = 200
+            var watch = GroupWatch(
+                "payment", Topic("orders"), limits, emptiesDeadLetters: false, on: rig.broker)
+            var request = ReplayRequest(topic: "orders", to: .group("payment"))
+            request.limits.waiting = nil
+            #expect(try await rig.run(rig.broker.plan(request)) == 300)
+            #expect(try await watch.look(put: 300, rate: 1) == .wait)
+            #expect(watch.unsettled == 300)
+            try await rig.redis("XTRIM", rig.redelivery(), "MAXLEN", 100)
+            #expect(try await watch.look(put: 300, rate: 1) == .goOn)
+        }
+    }
+}
