@@ -31,7 +31,12 @@ extension Broker {
         var jobs: [ReplayJob] = []
         let ids = try await send(RedisCommand("ZRANGE", namespace.replaysKey, 0, -1)).array ?? nil
         for id in ids?.compactMap(\.string) ?? [] {
-            if let job = try await job(id) { jobs.append(job) }
+            do {
+                if let job = try await job(id) { jobs.append(job) }
+            } catch let error as FreshetError where error.code == .invalidData {
+                // Another version's.
+                continue
+            }
         }
         return jobs
     }
@@ -155,7 +160,10 @@ extension Broker {
             fields[reply[index].string ?? ""] = reply[index + 1].string
         }
         guard let text = fields["plan"] else { return nil }
-        var job = ReplayJob(plan: try JSONDecoder().decode(ReplayPlan.self, from: Data(text.utf8)))
+        guard let plan = try? JSONDecoder().decode(ReplayPlan.self, from: Data(text.utf8)) else {
+            throw FreshetError(.invalidData, "the plan '\(id)' was made by another version: plan it again")
+        }
+        var job = ReplayJob(plan: plan)
         job.state = fields["state"].flatMap(ReplayJob.State.init) ?? .planned
         job.done = fields["done"].flatMap { Int($0) } ?? 0
         job.rate = fields["rate"].flatMap { Double($0) } ?? 0

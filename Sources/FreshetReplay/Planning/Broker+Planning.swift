@@ -35,11 +35,6 @@ extension Broker {
         if let most = request.first { try await plan.keep(most, from: reader, isBetter: <) }
         if let most = request.last { try await plan.keep(most, from: reader, isBetter: >) }
         try await survey(&plan, reader, handled, onProgress)
-        // What is added to a file, or put into a log by hand, is not of the plan.
-        for index in plan.parts.indices {
-            guard let last = plan.selected.lastOfPartition[plan.parts[index].partition] else { continue }
-            plan.parts[index].to = min(plan.parts[index].to, last)
-        }
         if plan.source == .history() { plan.logBegins = try await logBegins(plan) }
         plan.selected.silenced = try await silenced(in: plan)
         if let most = request.limits.events, plan.selected.count > most {
@@ -75,8 +70,9 @@ extension Broker {
     ) async throws {
         var seen = 0
         if handled != nil { plan.selected.skipped = 0 }
-        for part in plan.parts {
+        for (index, part) in plan.parts.enumerated() {
             guard let range = part.range else { continue }
+            var last: StreamID?
             var delivered: StreamID?
             if let group = plan.target.group, plan.source.kind != .dead {
                 delivered = try await position(of: group, topic: plan.topic, partition: part.partition)?
@@ -92,6 +88,7 @@ extension Broker {
                     }
                     plan.selected.skipped? += try await handled(names)
                 }
+                last = selected.last?.id ?? last
                 for entry in selected {
                     plan.selected.add(
                         entry, partition: part.partition,
@@ -101,6 +98,8 @@ extension Broker {
                 seen += page.count
                 onProgress(seen)
             }
+            // What is added to a file later is not of the plan.
+            if let last { plan.parts[index].to = min(part.to, last) }
         }
     }
 }

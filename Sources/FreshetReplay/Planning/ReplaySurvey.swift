@@ -40,8 +40,6 @@ public struct ReplaySurvey: Sendable, Codable {
     /// The last event.
     public private(set) var lastEvent: Sample?
 
-    var lastOfPartition: [Int: StreamID] = [:]
-
     mutating func add(_ entry: StreamEntry, partition: Int, isAhead: Bool) {
         count += 1
         if isAhead { ahead += 1 }
@@ -52,7 +50,6 @@ public struct ReplaySurvey: Sendable, Codable {
         }
         types[type.flatMap { entry.fields.bytes(at: $0) }?.string ?? "", default: 0] += 1
         partitions[partition, default: 0] += 1
-        lastOfPartition[partition] = max(lastOfPartition[partition] ?? .zero, entry.id)
         if first.map({ entry.id < $0 }) ?? true { (first, firstEvent) = (entry.id, Sample(entry)) }
         if last.map({ entry.id >= $0 }) ?? true { (last, lastEvent) = (entry.id, Sample(entry)) }
     }

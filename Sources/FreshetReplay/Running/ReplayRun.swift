@@ -138,7 +138,10 @@ public struct ReplayRun {
     // MARK: - The way of the events
 
     private mutating func pump() async throws {
-        let reader = try await ReplayReader(plan, on: broker)
+        // On a connection of its own: a page does not wait behind what is written meanwhile.
+        let own = broker.client.dedicated()
+        defer { own.close() }
+        let reader = try await ReplayReader(plan, on: Broker(own, namespace: broker.namespace))
         var input = try await ReplayInput(plan, reader, behind: output.positions)
         lastBeat = .now - Self.beat
         try await beatWhenDue()
@@ -224,8 +227,9 @@ public struct ReplayRun {
         }
         var note: String?
         if case .stop(let reason) = verdict { throw End.stopped(reason) }
-        if verdict == .wait, let waiting = plan.limits.waiting {
-            note = "\(waiting) events wait for the group \(plan.target.name)"
+        if verdict == .wait {
+            note =
+                "\(watch?.unsettled ?? 0) events wait for the group \(plan.target.name): do its workers run?"
         }
         if wish == "pause" { note = "paused" }
         fields = [
