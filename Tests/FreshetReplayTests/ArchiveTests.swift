@@ -123,6 +123,49 @@ import Testing
         }
     }
 
+    @Test(arguments: ["FLUSHALL", "a group only", "one of two logs"])
+    func `a log that is gone leaves the archive as it was`(how: String) async throws {
+        try await Rig.withTwo { rig, other in
+            let topic = rig.topic(partitions: 2)
+            try await rig.broker.declare(TopicDeclaration(topic))
+            for partition in 0...1 { try await rig.publish(1...10, partition: partition) }
+            try await rig.createGroup(partitions: 2)
+            try await rig.redis("XADD", rig.keys().dead("payment"), "1-0", "id", "e1")
+            try await rig.pass(topic)
+            let before = try bytes(of: "\(rig.folder)/test/orders/topic.json")
+            if how == "one of two logs" {
+                try await rig.redis("DEL", rig.keys(1).events)
+            } else {
+                try await rig.redis("FLUSHALL")
+            }
+            if how == "a group only" { try await rig.createGroup(partitions: 2) }
+            let error = await #expect(throws: ArchiveError.self) { try await rig.pass(topic) }
+            #expect(error?.code == .refused && error?.description.contains("restore it first") == true)
+            #expect(try bytes(of: "\(rig.folder)/test/orders/topic.json") == before)
+            #expect(try await rig.problems() == [])
+            try await other.restore(from: rig)
+            #expect(try await other.client.send(.xinfoGroups(rig.keys().events)).map(\.name) == ["payment"])
+            #expect(try await other.redis("XLEN", rig.keys().dead("payment")).integer == 1)
+        }
+    }
+
+    @Test func `a topic that is being restored is archived when that has ended`() async throws {
+        try await Rig.withTwo { rig, other in
+            try await rig.publish(1...3000)
+            try await rig.createGroup(after: "100-0")
+            try await rig.pass(segment: 500)
+            let before = try bytes(of: "\(rig.folder)/test/orders/topic.json")
+            try await other.restore(from: rig) { $0 < 700 }
+            let archiver = try await Archiver.open(rig.topic(), on: other.broker, to: rig.folder)
+            let error = await #expect(throws: ArchiveError.self) { try await archiver.pass() }
+            #expect(error?.code == .refused && error?.description.contains("being restored") == true)
+            #expect(try bytes(of: "\(rig.folder)/test/orders/topic.json") == before)
+            try await other.restore(from: rig)
+            #expect(try await archiver.pass().map(\.archived) == [0])
+            await archiver.close()
+        }
+    }
+
     @Test func `one archiver a topic: another one is refused until the first is gone`() async throws {
         try await Rig.with { rig in
             try await rig.publish(1...10)

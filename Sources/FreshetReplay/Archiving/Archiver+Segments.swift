@@ -11,8 +11,11 @@ extension Archiver {
         var report = ArchiveReport(topic: topic.name, partition: partition)
         describe(partition, &report)
         let key = broker.keys(topic.name, partition).events
-        guard let info = try await broker.streamInfo(key) else { return (nil, report) }
         let end = manifests[partition].last ?? .zero
+        guard let info = try await broker.streamInfo(key) else {
+            guard end == .zero else { throw gone(partition) }
+            return (nil, report)
+        }
         let addedBefore = manifests[partition].segments.last?.added ?? 0
         guard info.lastGeneratedID >= end, info.entriesAdded.map({ $0 >= addedBefore }) ?? true else {
             throw ArchiveError(

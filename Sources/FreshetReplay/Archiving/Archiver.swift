@@ -96,11 +96,15 @@ public final class Archiver {
 
     /// Archives what the log holds by now, and where its groups stand.
     ///
+    /// Throws an `ArchiveError`, and leaves the archive as it is: `refused` when the server has lost a log that the archive
+    /// has, has another in its place, or is being restored; `locked` when another archiver has taken over.
+    ///
     /// - Parameter onProgress: called with how many entries were archived so far; false ends the pass with the segment
     ///   that is being written, shorter.
     /// - Returns: a report of each partition.
     public func pass(onProgress: (Int) -> Bool = { _ in true }) async throws -> [ArchiveReport] {
         try await lock.renew(force: true)
+        try await refuseWhatIsGone()
         let declaration = try await broker.fields(of: topic.name)
         let time = try await broker.serverTime()
         func save(_ partitions: [ArchivedTopic.Partition]) throws {
@@ -140,6 +144,8 @@ public final class Archiver {
             if isStopping { return reports }
         }
         try await lock.renew(force: true)
+        // It may have been emptied since.
+        try await refuseWhatIsGone()
         try save(partitions)
         for partition in 0..<topic.partitions {
             try mergeSmall(partition)
