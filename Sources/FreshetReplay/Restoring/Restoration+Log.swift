@@ -93,23 +93,40 @@ extension Restoration {
         async throws
     {
         guard let log = known.log else { return }
+        // A restoration that goes on may find what was published meanwhile: numbers never go back.
+        let there = isResumed ? try await broker.streamInfo(key) : nil
+        let given = there?.lastGeneratedID ?? .zero
         if restored.count == 0 {
             // A log whose entries are all gone: made by an entry that goes again.
             guard log.lastGeneratedID > .zero else { return }
-            var pipeline = RedisPipeline()
-            pipeline.append("XADD", key, "MAXLEN", 0, log.lastGeneratedID, "restored", "1")
-            for reply in try await broker.client.send(pipeline) { try reply.get() }
+            if given < log.lastGeneratedID {
+                var pipeline = RedisPipeline()
+                pipeline.append("XADD", key, "MAXLEN", 0, log.lastGeneratedID, "restored", "1")
+                for reply in try await broker.client.send(pipeline) { try reply.get() }
+            }
         }
-        let last = max(log.lastGeneratedID, manifests[partition(of: key)].last ?? .zero)
+        let end = manifests[partition(of: key)].last ?? .zero
+        let last = max(log.lastGeneratedID, end, given)
         var arguments: [any RedisArgument] = ["XSETID", key, last]
         if let deleted = log.maxDeletedID, log.entriesAdded != nil {
-            arguments += ["ENTRIESADDED", added(known, restored), "MAXDELETEDID", deleted]
+            let beyond = given > end ? try await count(key, behind: end, through: given) : 0
+            let added = max(added(known, restored) + beyond, there?.entriesAdded ?? 0)
+            arguments += [
+                "ENTRIESADDED", added, "MAXDELETEDID", max(deleted, there?.newestDeletedID ?? .zero),
+            ]
         }
         do throws(RedisError) {
             _ = try await broker.client.send(RedisCommand(arguments: arguments))
         } catch  where arguments.count > 3 && error.message.lowercased().contains("syntax") {
             _ = try await broker.client.send(RedisCommand("XSETID", key, last))
         } catch { throw FreshetError(error) }
+    }
+
+    private func count(_ key: String, behind position: StreamID, through end: StreamID) async throws -> Int {
+        var pages = LogPages(key, in: position...end, on: broker, segment: .max)
+        var count = 0
+        while let page = try await pages.next() { count += page.count }
+        return count
     }
 
     /// How many entries the log was ever given.
