@@ -12,6 +12,8 @@ struct ArchiveRun {
     private var hasRows = false
     private var progress = ArchiveProgress("archived")
     private var missing = 0
+    /// What was said of each partition when it was last looked at.
+    private var said: [String: [String]] = [:]
     /// Why topics are not archived at the moment.
     private var failures: [TopicName: ToolError] = [:]
 
@@ -79,6 +81,11 @@ struct ArchiveRun {
             return !Interruption.isRequested
         }
         for report in reports {
+            let place = "\(report.topic):\(report.partition)"
+            for note in report.notes where said[place]?.contains(note) != true {
+                StandardError.write("replay: \(OneLine.escaped(note))")
+            }
+            said[place] = report.notes
             if report.missing > 0 {
                 missing += report.missing
                 StandardError.write(

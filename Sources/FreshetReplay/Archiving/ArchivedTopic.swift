@@ -95,6 +95,15 @@ public struct ArchivedTopic: Sendable, Codable {
         /// Events that wait for the moment when they are published; nil when there were none.
         var scheduled: SegmentContents?
 
+        /// How many entries were given behind the last archived one and are gone; nil when there are none. The next segment
+        /// counts them.
+        var lost: Int?
+
+        /// How many entries are missing in all.
+        func missing(beside manifest: ArchivePartition?) -> Int {
+            (manifest?.missing ?? 0) + (manifest?.last == last ? lost ?? 0 : 0)
+        }
+
         /// The files beside the segments.
         var files: [SegmentContents] { setAside.map(\.contents) + (scheduled.map { [$0] } ?? []) }
     }

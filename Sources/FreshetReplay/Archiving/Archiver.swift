@@ -32,6 +32,8 @@ public struct ArchiveReport: Sendable, Hashable, Codable {
     public internal(set) var first: StreamID?
     /// The newest entry in the archive; nil when there is none.
     public internal(set) var last: StreamID?
+    /// What else a person should know, such as that the log is another one after a failover.
+    public internal(set) var notes: [String] = []
 }
 
 /// Copies a topic's entries into an archive, and what restoring the topic needs beside them.
@@ -49,6 +51,10 @@ public final class Archiver {
     let compressor: ZstdCompressor
     var manifests: [ArchivePartition]
     var known: ArchivedTopic?
+    /// What each partition's log had given out when this last went on after a failover.
+    var settled: [Int: StreamID] = [:]
+    /// How many missing entries of each partition were reported that no segment counts yet.
+    var told: [Int: Int] = [:]
 
     private init(
         _ topic: Topic, _ broker: Broker, _ options: ArchiverOptions, _ folder: String, _ lock: ArchiveLock
@@ -131,7 +137,7 @@ public final class Archiver {
             // Before the log: what is published meanwhile is seen there, or twice, and never nowhere.
             let scheduled = try await scheduled(partition)
             let before = reports.reduce(0) { $0 + $1.archived }
-            let (log, report) = try await archive(partition) { count in
+            let (log, lost, report) = try await archive(partition) { count in
                 isStopping = !onProgress(before + count) || isStopping
                 return !isStopping
             }
@@ -140,7 +146,8 @@ public final class Archiver {
             partitions.append(
                 ArchivedTopic.Partition(
                     log: log, archived: manifest.count, last: manifest.last, groups: groups,
-                    setAside: try await setAside(partition, groups.map(\.name)), scheduled: scheduled))
+                    setAside: try await setAside(partition, groups.map(\.name)), scheduled: scheduled,
+                    lost: lost > 0 ? lost : nil))
             if isStopping { return reports }
         }
         try await lock.renew(force: true)

@@ -109,7 +109,7 @@ extension Restoration {
         let last = max(log.lastGeneratedID, end, given)
         var arguments: [any RedisArgument] = ["XSETID", key, last]
         if let deleted = log.maxDeletedID, log.entriesAdded != nil {
-            let beyond = given > end ? try await count(key, behind: end, through: given) : 0
+            let beyond = try await LogPages.count(key, behind: end, through: given, on: broker)
             let added = max(added(known, restored) + beyond, there?.entriesAdded ?? 0)
             arguments += [
                 "ENTRIESADDED", added, "MAXDELETEDID", max(deleted, there?.newestDeletedID ?? .zero),
@@ -120,13 +120,6 @@ extension Restoration {
         } catch  where arguments.count > 3 && error.message.lowercased().contains("syntax") {
             _ = try await broker.client.send(RedisCommand("XSETID", key, last))
         } catch { throw FreshetError(error) }
-    }
-
-    private func count(_ key: String, behind position: StreamID, through end: StreamID) async throws -> Int {
-        var pages = LogPages(key, in: position...end, on: broker, segment: .max)
-        var count = 0
-        while let page = try await pages.next() { count += page.count }
-        return count
     }
 
     /// How many entries the log was ever given.

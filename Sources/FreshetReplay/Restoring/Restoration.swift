@@ -63,7 +63,7 @@ public struct Restoration: Sendable {
             manifests.append(manifest)
             partitions.append(
                 Partition(
-                    partition: number, events: manifest.count, missing: manifest.missing,
+                    partition: number, events: manifest.count, missing: known.missing(beside: manifest),
                     first: manifest.first,
                     last: manifest.last,
                     groups: Dictionary(
