@@ -258,6 +258,11 @@ import Testing
             #expect(outcome.exitCode == 2 && outcome.errors.contains("GAP: 5 events of 'orders' partition 0"))
             #expect(try outcome.json([Row].self).map(\.missing) == [5])
             #expect(try await archive(rig).exitCode == 0)
+            try await rig.publish(21...23)
+            try await rig.redis("XTRIM", "test:events:{orders:0}", "MAXLEN", 0)
+            let whole = try await archive(rig)
+            #expect(whole.exitCode == 2 && whole.errors.contains("GAP: 3 events"), "\(whole.errors)")
+            #expect(try await verified(rig).map(\.missing) == [8])
         }
     }
 
