@@ -19,6 +19,8 @@ struct ArchiveCommand: AsyncParsableCommand {
             archived are counted in the manifest and said; the exit code is then 2. A topic that cannot be archived, such as
             one whose log is gone, holds up no other; with --follow it is said once, and tried again at each look.
 
+            A retention that waits for the archive goes by one folder: another one is written as well, and that is said.
+
             Examples:
               replay archive --topic orders --to /mnt/archive
               replay archive --all --to /mnt/archive --follow --every 10s
@@ -35,6 +37,8 @@ struct ArchiveCommand: AsyncParsableCommand {
     @Option(help: "How many bytes of lines a segment has at most, about, before compression.")
     var segmentBytes = ArchiverOptions().segmentBytes
     @Option(help: "How hard to compress: 1 is fast, 19 is small.") var level = ArchiverOptions().level
+    @Flag(help: "Retention goes by this archive, also when another one was at work within the last day.")
+    var takeOver = false
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
 

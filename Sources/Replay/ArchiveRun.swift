@@ -125,6 +125,7 @@ struct ArchiveRun {
         options.segmentEvents = command.segmentEvents
         options.segmentBytes = command.segmentBytes
         options.level = command.level
+        options.takesOver = command.takeOver
         let archiver = try await Archiver.open(topic, on: broker, to: command.to, options: options)
         archivers[topic.name] = archiver
         return archiver

@@ -92,7 +92,13 @@ extension Archiver {
         manifest.append(contents, added: added, missing: missing)
         try manifest.save(place)
         manifests[partition] = manifest
-        try await broker.mark(topic.name, partition, archivedThrough: contents.last)
+        _ = try await mark(partition, through: contents.last)
+    }
+
+    /// Returns the other archive that retention goes by; nil when it goes by this one.
+    func mark(_ partition: Int, through last: StreamID) async throws -> String? {
+        try await broker.mark(
+            topic.name, partition, archivedThrough: last, by: known?.archive, takesOver: options.takesOver)
     }
 
     private func describe(_ partition: Int, _ report: inout ArchiveReport) {

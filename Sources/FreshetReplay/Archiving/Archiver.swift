@@ -9,6 +9,8 @@ public struct ArchiverOptions: Sendable, Hashable {
     public var segmentBytes = 128 * 1024 * 1024
     /// Zstandard's level: 1 is fast, 19 is small.
     public var level = 1
+    /// Whether retention goes by this archive from now on, also when another one has said within the last day what it has.
+    public var takesOver = false
 
     /// The defaults.
     public init() {}
@@ -40,7 +42,7 @@ public struct ArchiveReport: Sendable, Hashable, Codable {
 ///
 /// Whenever it dies the archive is whole, and the next archiver goes on without a gap or a repeat. What it has written it
 /// reads again before it says in the topic's hash that it is archived (`archived:<partition>`), up to where a retention that
-/// asks for it may then cut the log off.
+/// asks for it may then cut the log off. Of two archives the one that said so first goes on saying it.
 public final class Archiver {
     /// The topic.
     public let topic: Topic
@@ -113,19 +115,20 @@ public final class Archiver {
         try await refuseWhatIsGone()
         let declaration = try await broker.fields(of: topic.name)
         let time = try await broker.serverTime()
+        let name = known?.archive ?? ArchivedTopic.newArchive()
         func save(_ partitions: [ArchivedTopic.Partition]) throws {
             let state = ArchivedTopic(
                 broker.namespace, topic.name, savedAt: time.description,
                 declaration: declaration.filter {
                     !$0.key.hasPrefix("archived:") && $0.key != Restoration.marker
-                }, partitions: partitions)
+                }, partitions: partitions, archive: name)
             try state.save(folder)
             known = state
         }
-        if known == nil {
+        if known?.archive == nil {
             // What a first pass has archived before it is killed can be restored as well.
             let nothing = ArchivedTopic.Partition(archived: 0, groups: [], setAside: [])
-            try save((0..<topic.partitions).map { _ in nothing })
+            try save(known?.partitions ?? (0..<topic.partitions).map { _ in nothing })
         }
         var reports: [ArchiveReport] = []
         var partitions: [ArchivedTopic.Partition] = []
@@ -157,6 +160,12 @@ public final class Archiver {
         for partition in 0..<topic.partitions {
             try mergeSmall(partition)
             reports[partition].segments = manifests[partition].segments.count
+            // Also when nothing is new, so that no other archive takes the mark of one that is at work.
+            if let last = manifests[partition].last, let other = try await mark(partition, through: last) {
+                reports[partition].notes.append(
+                    "retention of '\(topic.name)' partition \(partition) goes by another archive (\(other)), which was at work "
+                        + "within the last day: --take-over has it go by this one")
+            }
         }
         try removeStrangers()
         return reports
