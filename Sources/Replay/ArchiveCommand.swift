@@ -16,7 +16,10 @@ struct ArchiveCommand: AsyncParsableCommand {
             is told that it is archived; a retention with "archived": true ('freshet topics apply') cuts off nothing else.
 
             One archiver a topic: while another is at work the exit code is 75. Events that were cut off before they could be
-            archived are counted in the manifest and said; the exit code is then 2.
+            archived are counted in the manifest and said; the exit code is then 2. A topic that cannot be archived, such as
+            one whose log is gone, holds up no other; with --follow it is said once, and tried again at each look.
+
+            A retention that waits for the archive goes by one folder: another one is written as well, and that is said.
 
             Examples:
               replay archive --topic orders --to /mnt/archive
@@ -34,6 +37,8 @@ struct ArchiveCommand: AsyncParsableCommand {
     @Option(help: "How many bytes of lines a segment has at most, about, before compression.")
     var segmentBytes = ArchiverOptions().segmentBytes
     @Option(help: "How hard to compress: 1 is fast, 19 is small.") var level = ArchiverOptions().level
+    @Flag(help: "Retention goes by this archive, also when another one was at work within the last day.")
+    var takeOver = false
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
 
@@ -70,117 +75,6 @@ struct ArchiveCommand: AsyncParsableCommand {
                     }
                     await run.close()
                 }
-            }
-        }
-    }
-}
-
-/// The topics' archivers, pass after pass.
-private struct ArchiveRun {
-    let command: ArchiveCommand
-    let broker: Broker
-    private var archivers: [TopicName: Archiver] = [:]
-    private var rows: RowOutput<ArchiveReport>
-    private var progress = ArchiveProgress("archived")
-    private var missing = 0
-
-    init(command: ArchiveCommand, broker: Broker) {
-        self.command = command
-        self.broker = broker
-        rows = command.output.rowOutput(columns: [
-            ("topic", { $0.topic.rawValue }), ("partition", { "\($0.partition)" }),
-            ("archived", { "\($0.archived)" }), ("missing", { "\($0.missing)" }),
-            ("total", { "\($0.total)" }),
-            ("segments", { "\($0.segments)" }), ("first", { $0.first?.description ?? "-" }),
-            ("last", { $0.last?.description ?? "-" }),
-        ])
-    }
-
-    mutating func run() async throws {
-        var isFirst = true
-        repeat {
-            do {
-                try await pass(showsAll: isFirst && !command.follow)
-                isFirst = false
-            } catch  where command.follow && isPassing(error) {
-                StandardError.write("replay: \(ToolError(error)); looking again in \(command.every)")
-            }
-            if command.follow { try await wait() }
-        } while command.follow && !Interruption.isRequested
-        progress.end()
-        rows.finish()
-        if command.follow { return }
-        if Interruption.isRequested {
-            throw ToolError(
-                .interrupted, "interrupted; what was archived is whole, and the next run goes on there")
-        }
-        if missing > 0 {
-            throw ToolError(
-                .partlyDone, "\(missing) events were gone from the log before they could be archived")
-        }
-    }
-
-    private mutating func pass(showsAll: Bool) async throws {
-        for topic in try await topics() {
-            let archiver = try await archiver(of: topic)
-            progress = ArchiveProgress("archived")
-            let reports = try await archiver.pass { count in
-                progress.show(count, of: topic.name.rawValue)
-                return !Interruption.isRequested
-            }
-            for report in reports {
-                if report.missing > 0 {
-                    missing += report.missing
-                    StandardError.write(
-                        "replay: GAP: \(report.missing) events of '\(report.topic)' partition \(report.partition) were gone from "
-                            + "the log before they could be archived; the manifest says so")
-                }
-                if showsAll || report.archived > 0 || report.missing > 0 { try rows.add(report) }
-            }
-            if command.follow { rows.flush() }
-            if Interruption.isRequested { return }
-        }
-    }
-
-    private func topics() async throws -> [Topic] {
-        if command.all { return try await broker.topics() }
-        var topics: [Topic] = []
-        for name in command.topic where !topics.contains(where: { $0.name == name }) {
-            topics.append(try await broker.existingTopic(name))
-        }
-        return topics
-    }
-
-    private mutating func archiver(of topic: Topic) async throws -> Archiver {
-        if let known = archivers[topic.name] { return known }
-        var options = ArchiverOptions()
-        options.segmentEvents = command.segmentEvents
-        options.segmentBytes = command.segmentBytes
-        options.level = command.level
-        let archiver = try await Archiver.open(topic, on: broker, to: command.to, options: options)
-        archivers[topic.name] = archiver
-        return archiver
-    }
-
-    func close() async { for archiver in archivers.values { await archiver.close() } }
-
-    /// A server that is away for a while.
-    private func isPassing(_ error: any Error) -> Bool {
-        switch error {
-        case let error as FreshetError: error.isRetryable
-        case let error as RedisError: error.isRetryable
-        default: false
-        }
-    }
-
-    private func wait() async throws {
-        let end = ContinuousClock.now + command.every
-        while ContinuousClock.now < end, !Interruption.isRequested {
-            try await Task.sleep(for: min(.milliseconds(100), end - .now))
-            do {
-                for archiver in archivers.values { try await archiver.keep() }
-            } catch  where isPassing(error) {
-                // The next pass says so.
             }
         }
     }

@@ -101,13 +101,27 @@ import Testing
             let report = try await rig.pass()
             #expect(report[0].missing == 10 && report[0].archived == 10 && report[0].total == 17)
             #expect(try rig.manifest().segments.map(\.missing).reduce(0, +) == 13)
-            // All of what came since: it is said when there is an entry behind it.
-            try await rig.publish(31...35)
+        }
+    }
+
+    @Test func `a log that was cut off as a whole is a gap as well, and stays one`() async throws {
+        try await Rig.with { rig in
+            try await rig.publish(1...10)
+            let archiver = try await Archiver.open(rig.topic(), on: rig.broker, to: rig.folder)
+            _ = try await archiver.pass()
+            try await rig.publish(11...15)
             try await rig.redis("XTRIM", rig.keys().events, "MAXLEN", 0)
-            #expect(try await rig.pass().map(\.missing) == [0])
-            try await rig.publish([36])
+            #expect(try await archiver.pass().map(\.missing) == [5])
+            #expect(try await rig.verify().map(\.missing) == [5])
+            // One that goes on says it once, the next one once more.
+            #expect(try await archiver.pass().map(\.missing) == [0])
+            await archiver.close()
             #expect(try await rig.pass().map(\.missing) == [5])
-            #expect(try await rig.verify().map(\.missing) == [18])
+            try await rig.publish([16])
+            #expect(try await rig.pass().map(\.missing) == [5])
+            #expect(try rig.manifest().segments.map(\.missing).reduce(0, +) == 5)
+            #expect(try await rig.verify().map(\.missing) == [5])
+            #expect(try await rig.pass().map(\.missing) == [0])
         }
     }
 
@@ -115,11 +129,60 @@ import Testing
         try await Rig.with { rig in
             try await rig.publish(1...10)
             try await rig.pass()
-            try await rig.redis("DEL", rig.keys().events)
-            try await rig.publish(1...5)
-            let error = await #expect(throws: ArchiveError.self) { try await rig.pass() }
-            #expect(error?.code == .refused && error?.description.contains("made anew") == true)
+            // Before its end, behind it, and with more entries than it had.
+            for numbers in [[-4, -5], [21, 22, 23], Array(21...40)] {
+                try await rig.redis("DEL", rig.keys().events)
+                for number in numbers {
+                    try await rig.redis(
+                        "XADD", rig.keys().events, number < 0 ? "\(-number)-1" : "\(number)-0", "id", "n")
+                }
+                let error = await #expect(throws: ArchiveError.self) { try await rig.pass() }
+                #expect(error?.code == .refused && error?.description.contains("made anew") == true)
+                #expect(try await rig.problems() == [])
+            }
+        }
+    }
+
+    @Test(arguments: ["FLUSHALL", "a group only", "one of two logs"])
+    func `a log that is gone leaves the archive as it was`(how: String) async throws {
+        try await Rig.withTwo { rig, other in
+            let topic = rig.topic(partitions: 2)
+            try await rig.broker.declare(TopicDeclaration(topic))
+            for partition in 0...1 { try await rig.publish(1...10, partition: partition) }
+            try await rig.createGroup(partitions: 2)
+            try await rig.redis("XADD", rig.keys().dead("payment"), "1-0", "id", "e1")
+            try await rig.pass(topic)
+            let before = try bytes(of: "\(rig.folder)/test/orders/topic.json")
+            if how == "one of two logs" {
+                try await rig.redis("DEL", rig.keys(1).events)
+            } else {
+                try await rig.redis("FLUSHALL")
+            }
+            if how == "a group only" { try await rig.createGroup(partitions: 2) }
+            let error = await #expect(throws: ArchiveError.self) { try await rig.pass(topic) }
+            #expect(error?.code == .refused && error?.description.contains("restore it first") == true)
+            #expect(try bytes(of: "\(rig.folder)/test/orders/topic.json") == before)
             #expect(try await rig.problems() == [])
+            try await other.restore(from: rig)
+            #expect(try await other.client.send(.xinfoGroups(rig.keys().events)).map(\.name) == ["payment"])
+            #expect(try await other.redis("XLEN", rig.keys().dead("payment")).integer == 1)
+        }
+    }
+
+    @Test func `a topic that is being restored is archived when that has ended`() async throws {
+        try await Rig.withTwo { rig, other in
+            try await rig.publish(1...3000)
+            try await rig.createGroup(after: "100-0")
+            try await rig.pass(segment: 500)
+            let before = try bytes(of: "\(rig.folder)/test/orders/topic.json")
+            try await other.restore(from: rig) { $0 < 700 }
+            let archiver = try await Archiver.open(rig.topic(), on: other.broker, to: rig.folder)
+            let error = await #expect(throws: ArchiveError.self) { try await archiver.pass() }
+            #expect(error?.code == .refused && error?.description.contains("being restored") == true)
+            #expect(try bytes(of: "\(rig.folder)/test/orders/topic.json") == before)
+            try await other.restore(from: rig)
+            #expect(try await archiver.pass().map(\.archived) == [0])
+            await archiver.close()
         }
     }
 

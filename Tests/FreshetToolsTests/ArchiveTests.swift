@@ -187,6 +187,67 @@ import Testing
         }
     }
 
+    private func alterManifest(_ rig: Rig, _ topic: String) throws {
+        let path = "\(folder(rig))/test/\(topic)/0/manifest.json"
+        try Data("{}".utf8).write(to: URL(filePath: path))
+    }
+
+    private func add(_ rig: Rig, _ topic: String, _ ids: ClosedRange<Int>) async throws {
+        for number in ids {
+            try await rig.redis(
+                "XADD", "test:events:{\(topic):0}", "\(number)-0", "id", "e\(number)", "type", "t")
+        }
+    }
+
+    @Test func `a topic that cannot be archived holds up no other`() async throws {
+        try await Rig.with { rig in
+            for topic in ["a", "b", "c"] { try await add(rig, topic, 1...3) }
+            let all = ["archive", "--all", "--to", folder(rig), "--format", "json"]
+            #expect(try await rig.start("replay", all).outcome().exitCode == 0)
+            for topic in ["a", "b", "c"] { try await add(rig, topic, 4...5) }
+            try alterManifest(rig, "a")
+            try await rig.redis("DEL", "test:events:{b:0}")
+            try await rig.redis("XGROUP", "CREATE", "test:events:{b:0}", "payment", 0, "MKSTREAM")
+            let outcome = try await rig.start("replay", all).outcome()
+            #expect(outcome.exitCode == 65, "\(outcome.errors)")
+            #expect(outcome.errors.contains("a/0/manifest.json"), "\(outcome.errors)")
+            #expect(outcome.errors.contains("the log of 'b' partition 0 is gone"), "\(outcome.errors)")
+            #expect(try outcome.json([Row].self).map(\.topic) == ["c"])
+            #expect(try outcome.json([Row].self).map(\.total) == [5])
+        }
+    }
+
+    @Test func `as a service it survives that Redis is lost, and archives again once it is restored`()
+        async throws
+    {
+        try await Rig.with { rig in
+            func says(_ name: String, _ errors: String) -> Int {
+                errors.split(separator: "\n").count { $0.contains(name) && $0.contains("is gone") }
+            }
+            for topic in ["a", "b"] { try await add(rig, topic, 1...3) }
+            let arguments = ["archive", "--topic", "a", "--topic", "b", "--to", folder(rig), "--follow"]
+            let running = try rig.start("replay", arguments + ["--every", "20ms", "--format", "ndjson"])
+            try await eventually("both are archived") {
+                running.output.split(separator: "\n").count == 2
+            }
+            try await rig.redis("FLUSHALL")
+            try await eventually("it says so") {
+                says("'a'", running.errors) > 0 && says("'b'", running.errors) > 0
+            }
+            let restore = try await rig.run(
+                "replay", "restore", "--from", folder(rig), "--topic", "a", "--yes")
+            #expect(restore.exitCode == 0, "\(restore.errors)")
+            try await add(rig, "a", 4...6)
+            try await eventually("a is archived again") { running.output.contains("\"total\":6") }
+            running.child.signal(SIGTERM)
+            let outcome = await running.outcome()
+            #expect(outcome.exitCode == 1, "\(outcome.errors)")
+            #expect(outcome.errors.contains("'a' is archived again"), "\(outcome.errors)")
+            // When it happened, which may be seen from two sides, and once more at the end.
+            #expect((2...3).contains(says("'b'", outcome.errors)), "\(outcome.errors)")
+        }
+    }
+
     @Test func `a gap is said loudly, and the exit code says so as well`() async throws {
         try await Rig.with { rig in
             try await rig.publish(1...5)
@@ -197,6 +258,11 @@ import Testing
             #expect(outcome.exitCode == 2 && outcome.errors.contains("GAP: 5 events of 'orders' partition 0"))
             #expect(try outcome.json([Row].self).map(\.missing) == [5])
             #expect(try await archive(rig).exitCode == 0)
+            try await rig.publish(21...23)
+            try await rig.redis("XTRIM", "test:events:{orders:0}", "MAXLEN", 0)
+            let whole = try await archive(rig)
+            #expect(whole.exitCode == 2 && whole.errors.contains("GAP: 3 events"), "\(whole.errors)")
+            #expect(try await verified(rig).map(\.missing) == [8])
         }
     }
 

@@ -50,6 +50,12 @@ public struct ArchivePartition: Sendable, Codable {
         append(contents, added: added, missing: missing)
     }
 
+    /// Says anew how many entries the log had been given up to the end, and how many more of these are missing.
+    mutating func amendLast(added: Int, missing more: Int) {
+        guard let last = segments.popLast() else { return }
+        append(last.contents, added: added, missing: last.missing + more)
+    }
+
     /// A name that no file in the folder has, greater than all of them.
     var nextFile: String {
         let last = segments.last.flatMap { Int($0.file.prefix { $0 != "." }) } ?? 0

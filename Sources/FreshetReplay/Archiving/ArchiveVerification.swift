@@ -78,9 +78,9 @@ public struct ArchiveVerification: Sendable {
         let manifest = try archive.partition(report.namespace, report.topic, partition)
         if let manifest {
             report.segments = manifest.segments.count
-            report.missing = manifest.missing
             (report.first, report.last) = (manifest.first, manifest.last)
         }
+        report.missing = state?.missing(beside: manifest) ?? manifest?.missing ?? 0
         // The manifest may be ahead of it, when a pass did not end.
         if let state, state.archived > (manifest?.count ?? 0) || state.last ?? .zero > manifest?.last ?? .zero
         {

@@ -95,6 +95,15 @@ public struct ArchivedTopic: Sendable, Codable {
         /// Events that wait for the moment when they are published; nil when there were none.
         var scheduled: SegmentContents?
 
+        /// How many entries were given behind the last archived one and are gone; nil when there are none. The next segment
+        /// counts them.
+        var lost: Int?
+
+        /// How many entries are missing in all.
+        func missing(beside manifest: ArchivePartition?) -> Int {
+            (manifest?.missing ?? 0) + (manifest?.last == last ? lost ?? 0 : 0)
+        }
+
         /// The files beside the segments.
         var files: [SegmentContents] { setAside.map(\.contents) + (scheduled.map { [$0] } ?? []) }
     }
@@ -111,12 +120,14 @@ public struct ArchivedTopic: Sendable, Codable {
     public let declaration: [String: String]
     /// Its partitions.
     public let partitions: [Partition]
+    /// Which archive this is, by chance; nil when an older archiver has written it. What is archived is said by this name.
+    let archive: String?
     /// A SHA-256 of all of this.
     private var sha256 = ""
 
     init(
         _ namespace: Namespace, _ topic: TopicName, savedAt: String, declaration: [String: String],
-        partitions: [Partition]
+        partitions: [Partition], archive: String
     ) {
         format = 1
         self.namespace = namespace
@@ -124,6 +135,13 @@ public struct ArchivedTopic: Sendable, Codable {
         self.savedAt = savedAt
         self.declaration = declaration
         self.partitions = partitions
+        self.archive = archive
+    }
+
+    /// A name for an archive that no other one has.
+    static func newArchive() -> String {
+        String(UInt64.random(in: .min ... .max), radix: 36)
+            + String(UInt64.random(in: .min ... .max), radix: 36)
     }
 
     // MARK: - On the disk

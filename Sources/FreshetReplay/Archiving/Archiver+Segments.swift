@@ -5,28 +5,32 @@ extension Archiver {
     /// Archives one partition, up to what its log has given out when this begins.
     ///
     /// - Parameter goesOn: called with the count after each page.
+    /// - Returns: with them, how many entries behind the archive's end are gone, with none behind them to say so.
     func archive(_ partition: Int, _ goesOn: (Int) -> Bool) async throws -> (
-        log: ArchivedTopic.Log?, report: ArchiveReport
+        log: ArchivedTopic.Log?, lost: Int, report: ArchiveReport
     ) {
         var report = ArchiveReport(topic: topic.name, partition: partition)
         describe(partition, &report)
         let key = broker.keys(topic.name, partition).events
-        guard let info = try await broker.streamInfo(key) else { return (nil, report) }
         let end = manifests[partition].last ?? .zero
-        let addedBefore = manifests[partition].segments.last?.added ?? 0
-        guard info.lastGeneratedID >= end, info.entriesAdded.map({ $0 >= addedBefore }) ?? true else {
-            throw ArchiveError(
-                .refused,
-                "\(key) was made anew: it ends at \(info.lastGeneratedID), and the archive at \(end). Archive it to another "
-                    + "folder, or restore it from this one")
+        guard let info = try await broker.streamInfo(key) else {
+            guard end == .zero else { throw gone(partition) }
+            return (nil, 0, report)
         }
+        if try await isAnother(info, partition) { try await settle(info, partition, &report) }
+        guard info.lastGeneratedID > end else {
+            if info.lastGeneratedID == end { try agree(info, partition) }
+            describe(partition, &report)
+            return (ArchivedTopic.Log(info), 0, report)
+        }
+        let addedBefore = manifests[partition].segments.last?.added ?? 0
         // A queue's entries are deleted once they are settled.
         let given = topic.kind == .queue ? nil : info.entriesAdded.map { $0 - addedBefore }
         let isCutOff = info.firstID.map { $0 > end } ?? true
         let gone = isCutOff ? max(0, (given ?? info.length) - info.length) : 0
         var source = LogPages(key, in: end...info.lastGeneratedID, on: broker, segment: options.segmentEvents)
         var (total, writer): (Int, SegmentWriter?) = (0, nil)
-        var (wasStopped, missing) = (false, gone)
+        var (wasStopped, missing, counted, lost) = (false, gone, 0, 0)
         while let page = try await source.next() {
             let own =
                 try writer
@@ -40,22 +44,39 @@ extension Archiver {
             if isFull || wasStopped || page.last?.id == source.end {
                 // What was cut off while this read.
                 let isLast = page.last?.id == source.end
-                if isLast, let given { missing = max(missing, given - total - report.missing) }
+                if isLast, let given { missing = max(missing, given - total - counted) }
                 try await finish(own, partition, missing: missing)
-                report.missing += missing
+                report.missing += max(0, missing - (told.removeValue(forKey: partition) ?? 0))
+                counted += missing
                 (writer, missing) = (nil, 0)
             }
             if wasStopped { break }
             try await lock.renew()
         }
         if let writer {
-            if let given { missing = max(missing, given - total - report.missing) }
+            if let given { missing = max(missing, given - total - counted) }
             try await finish(writer, partition, missing: missing)
-            report.missing += missing
+            report.missing += max(0, missing - (told.removeValue(forKey: partition) ?? 0))
+        }
+        if total == 0, !wasStopped, let given, given > 0 {
+            lost = given
+            report.missing += max(0, lost - (told[partition] ?? 0))
+            told[partition] = lost
         }
         report.archived = total
         describe(partition, &report)
-        return (ArchivedTopic.Log(info), report)
+        return (ArchivedTopic.Log(info), lost, report)
+    }
+
+    /// A log that was restored from an archive with more entries than its server knew of counts them all.
+    private func agree(_ info: StreamInfo, _ partition: Int) throws(ArchiveError) {
+        var manifest = manifests[partition]
+        guard topic.kind != .queue, let added = info.entriesAdded, let last = manifest.segments.last,
+            added > last.added
+        else { return }
+        manifest.amendLast(added: added, missing: 0)
+        try manifest.save("\(folder)/\(partition)")
+        manifests[partition] = manifest
     }
 
     /// Ends a segment: on the disk, read again, in the manifest, and marked in the topic's hash.
@@ -71,7 +92,13 @@ extension Archiver {
         manifest.append(contents, added: added, missing: missing)
         try manifest.save(place)
         manifests[partition] = manifest
-        try await broker.mark(topic.name, partition, archivedThrough: contents.last)
+        _ = try await mark(partition, through: contents.last)
+    }
+
+    /// Returns the other archive that retention goes by; nil when it goes by this one.
+    func mark(_ partition: Int, through last: StreamID) async throws -> String? {
+        try await broker.mark(
+            topic.name, partition, archivedThrough: last, by: known?.archive, takesOver: options.takesOver)
     }
 
     private func describe(_ partition: Int, _ report: inout ArchiveReport) {

@@ -58,7 +58,7 @@ extension Archiver {
         }
     }
 
-    private func before(_ partition: Int) -> ArchivedTopic.Partition? {
+    func before(_ partition: Int) -> ArchivedTopic.Partition? {
         known.flatMap { partition < $0.partitions.count ? $0.partitions[partition] : nil }
     }
 

@@ -9,6 +9,8 @@ public struct ArchiverOptions: Sendable, Hashable {
     public var segmentBytes = 128 * 1024 * 1024
     /// Zstandard's level: 1 is fast, 19 is small.
     public var level = 1
+    /// Whether retention goes by this archive from now on, also when another one has said within the last day what it has.
+    public var takesOver = false
 
     /// The defaults.
     public init() {}
@@ -32,13 +34,15 @@ public struct ArchiveReport: Sendable, Hashable, Codable {
     public internal(set) var first: StreamID?
     /// The newest entry in the archive; nil when there is none.
     public internal(set) var last: StreamID?
+    /// What else a person should know, such as that the log is another one after a failover.
+    public internal(set) var notes: [String] = []
 }
 
 /// Copies a topic's entries into an archive, and what restoring the topic needs beside them.
 ///
 /// Whenever it dies the archive is whole, and the next archiver goes on without a gap or a repeat. What it has written it
 /// reads again before it says in the topic's hash that it is archived (`archived:<partition>`), up to where a retention that
-/// asks for it may then cut the log off.
+/// asks for it may then cut the log off. Of two archives the one that said so first goes on saying it.
 public final class Archiver {
     /// The topic.
     public let topic: Topic
@@ -49,6 +53,10 @@ public final class Archiver {
     let compressor: ZstdCompressor
     var manifests: [ArchivePartition]
     var known: ArchivedTopic?
+    /// What each partition's log had given out when this last went on after a failover.
+    var settled: [Int: StreamID] = [:]
+    /// How many missing entries of each partition were reported that no segment counts yet.
+    var told: [Int: Int] = [:]
 
     private init(
         _ topic: Topic, _ broker: Broker, _ options: ArchiverOptions, _ folder: String, _ lock: ArchiveLock
@@ -96,26 +104,31 @@ public final class Archiver {
 
     /// Archives what the log holds by now, and where its groups stand.
     ///
+    /// Throws an `ArchiveError`, and leaves the archive as it is: `refused` when the server has lost a log that the archive
+    /// has, has another in its place, or is being restored; `locked` when another archiver has taken over.
+    ///
     /// - Parameter onProgress: called with how many entries were archived so far; false ends the pass with the segment
     ///   that is being written, shorter.
     /// - Returns: a report of each partition.
     public func pass(onProgress: (Int) -> Bool = { _ in true }) async throws -> [ArchiveReport] {
         try await lock.renew(force: true)
+        try await refuseWhatIsGone()
         let declaration = try await broker.fields(of: topic.name)
         let time = try await broker.serverTime()
+        let name = known?.archive ?? ArchivedTopic.newArchive()
         func save(_ partitions: [ArchivedTopic.Partition]) throws {
             let state = ArchivedTopic(
                 broker.namespace, topic.name, savedAt: time.description,
                 declaration: declaration.filter {
                     !$0.key.hasPrefix("archived:") && $0.key != Restoration.marker
-                }, partitions: partitions)
+                }, partitions: partitions, archive: name)
             try state.save(folder)
             known = state
         }
-        if known == nil {
+        if known?.archive == nil {
             // What a first pass has archived before it is killed can be restored as well.
             let nothing = ArchivedTopic.Partition(archived: 0, groups: [], setAside: [])
-            try save((0..<topic.partitions).map { _ in nothing })
+            try save(known?.partitions ?? (0..<topic.partitions).map { _ in nothing })
         }
         var reports: [ArchiveReport] = []
         var partitions: [ArchivedTopic.Partition] = []
@@ -127,7 +140,7 @@ public final class Archiver {
             // Before the log: what is published meanwhile is seen there, or twice, and never nowhere.
             let scheduled = try await scheduled(partition)
             let before = reports.reduce(0) { $0 + $1.archived }
-            let (log, report) = try await archive(partition) { count in
+            let (log, lost, report) = try await archive(partition) { count in
                 isStopping = !onProgress(before + count) || isStopping
                 return !isStopping
             }
@@ -136,14 +149,23 @@ public final class Archiver {
             partitions.append(
                 ArchivedTopic.Partition(
                     log: log, archived: manifest.count, last: manifest.last, groups: groups,
-                    setAside: try await setAside(partition, groups.map(\.name)), scheduled: scheduled))
+                    setAside: try await setAside(partition, groups.map(\.name)), scheduled: scheduled,
+                    lost: lost > 0 ? lost : nil))
             if isStopping { return reports }
         }
         try await lock.renew(force: true)
+        // It may have been emptied since.
+        try await refuseWhatIsGone()
         try save(partitions)
         for partition in 0..<topic.partitions {
             try mergeSmall(partition)
             reports[partition].segments = manifests[partition].segments.count
+            // Also when nothing is new, so that no other archive takes the mark of one that is at work.
+            if let last = manifests[partition].last, let other = try await mark(partition, through: last) {
+                reports[partition].notes.append(
+                    "retention of '\(topic.name)' partition \(partition) goes by another archive (\(other)), which was at work "
+                        + "within the last day: --take-over has it go by this one")
+            }
         }
         try removeStrangers()
         return reports

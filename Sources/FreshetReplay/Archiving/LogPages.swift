@@ -38,6 +38,17 @@ struct LogPages {
         return page
     }
 
+    /// How many entries there are behind one id and up to another.
+    static func count(_ key: String, behind position: StreamID, through end: StreamID, on broker: Broker)
+        async throws -> Int
+    {
+        guard position < end else { return 0 }
+        var pages = LogPages(key, in: position...end, on: broker, segment: .max)
+        var count = 0
+        while let page = try await pages.next() { count += page.count }
+        return count
+    }
+
     private func request() -> Task<[StreamEntry], any Error>? {
         guard let start = position.successor, start <= end else { return nil }
         let command = RedisCommand.xrange(key, start...end, count: min(size, left))

@@ -38,7 +38,8 @@ extension Restoration {
                     .altered, "\(folder)/\(file.contents.file): '\(file.kind)' is no kind of it")
             }
             let key = broker.keys(topic, number).setAside(kind, file.group)
-            let there = isResumed ? try await broker.streamInfo(key)?.lastID ?? .zero : .zero
+            let before = isResumed ? try await broker.streamInfo(key) : nil
+            let there = before?.lastID ?? .zero
             var reader = try SegmentReader(file.contents, in: folder)
             while let page = try reader.nextPage() {
                 let own = page.filter { $0.id > there }
@@ -46,13 +47,14 @@ extension Restoration {
                 for reply in try await broker.client.send(Self.adding(own, to: key)) { try reply.get() }
             }
             guard file.log.lastGeneratedID > .zero else { continue }
-            let last = max(file.log.lastGeneratedID, file.contents.last)
+            let last = max(file.log.lastGeneratedID, file.contents.last, before?.lastGeneratedID ?? .zero)
             do throws(RedisError) {
                 _ = try await broker.client.send(
                     RedisCommand(
                         "XSETID", key, last, "ENTRIESADDED",
-                        max(file.contents.count, file.log.entriesAdded ?? 0), "MAXDELETEDID",
-                        file.log.maxDeletedID ?? .zero))
+                        max(file.contents.count, file.log.entriesAdded ?? 0, before?.entriesAdded ?? 0),
+                        "MAXDELETEDID", max(file.log.maxDeletedID ?? .zero, before?.newestDeletedID ?? .zero))
+                )
             } catch  where error.message.lowercased().contains("syntax") {
                 _ = try await broker.client.send(RedisCommand("XSETID", key, last))
             } catch { throw FreshetError(error) }

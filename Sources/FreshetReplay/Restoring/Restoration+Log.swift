@@ -93,17 +93,27 @@ extension Restoration {
         async throws
     {
         guard let log = known.log else { return }
+        // A restoration that goes on may find what was published meanwhile: numbers never go back.
+        let there = isResumed ? try await broker.streamInfo(key) : nil
+        let given = there?.lastGeneratedID ?? .zero
         if restored.count == 0 {
             // A log whose entries are all gone: made by an entry that goes again.
             guard log.lastGeneratedID > .zero else { return }
-            var pipeline = RedisPipeline()
-            pipeline.append("XADD", key, "MAXLEN", 0, log.lastGeneratedID, "restored", "1")
-            for reply in try await broker.client.send(pipeline) { try reply.get() }
+            if given < log.lastGeneratedID {
+                var pipeline = RedisPipeline()
+                pipeline.append("XADD", key, "MAXLEN", 0, log.lastGeneratedID, "restored", "1")
+                for reply in try await broker.client.send(pipeline) { try reply.get() }
+            }
         }
-        let last = max(log.lastGeneratedID, manifests[partition(of: key)].last ?? .zero)
+        let end = manifests[partition(of: key)].last ?? .zero
+        let last = max(log.lastGeneratedID, end, given)
         var arguments: [any RedisArgument] = ["XSETID", key, last]
         if let deleted = log.maxDeletedID, log.entriesAdded != nil {
-            arguments += ["ENTRIESADDED", added(known, restored), "MAXDELETEDID", deleted]
+            let beyond = try await LogPages.count(key, behind: end, through: given, on: broker)
+            let added = max(added(known, restored) + beyond, there?.entriesAdded ?? 0)
+            arguments += [
+                "ENTRIESADDED", added, "MAXDELETEDID", max(deleted, there?.newestDeletedID ?? .zero),
+            ]
         }
         do throws(RedisError) {
             _ = try await broker.client.send(RedisCommand(arguments: arguments))

@@ -63,7 +63,7 @@ public struct Restoration: Sendable {
             manifests.append(manifest)
             partitions.append(
                 Partition(
-                    partition: number, events: manifest.count, missing: manifest.missing,
+                    partition: number, events: manifest.count, missing: known.missing(beside: manifest),
                     first: manifest.first,
                     last: manifest.last,
                     groups: Dictionary(
@@ -111,7 +111,9 @@ public struct Restoration: Sendable {
         pipeline.append("HDEL", key, Self.marker)
         for reply in try await broker.client.send(pipeline) { try reply.get() }
         for (number, manifest) in manifests.enumerated() {
-            if let last = manifest.last { try await broker.mark(topic, number, archivedThrough: last) }
+            guard let last = manifest.last else { continue }
+            try await broker.mark(
+                topic, number, archivedThrough: last, by: state.archive, takesOver: true)
         }
         return (count, true)
     }
