@@ -13,6 +13,11 @@ private struct Noted: EventPayload {
     let text: String
 }
 
+private struct Copied: EventPayload {
+    static let eventType: EventType = "note.copied"
+    let text: String
+}
+
 /// A rebuild in this process, of a service whose workers are the test.
 @Suite struct RebuildRunTests {
     private static let notes = Topic("notes")
@@ -89,6 +94,50 @@ private struct Noted: EventPayload {
                 environment: ["REDIS_URL": server.url, "DATABASE_URL": url])
             let worker = Worker(settings: settings, broker: broker, records: records, logger: logger)
             try await body(Notes(worker: worker, client: client, url: url))
+        }
+    }
+
+    @Test func `what a queue or a log may have lost is not published again, and what is missing is`()
+        async throws
+    {
+        try await Self.withNotes { notes in
+            let (copies, tasks) = (Topic("copies"), Topic("tasks"))
+            // Declared elsewhere: this service sends to it and need not know.
+            try await notes.worker.broker.declare(TopicDeclaration(Topic("tasks", kind: .queue)))
+            for (number, text) in ["lost", "kept", "missing"].enumerated() {
+                try await notes.add(text, at: "\(number + 1)000-0")
+                guard text != "missing" else { continue }
+                try await notes.add(
+                    "copy of \(text)", Copied.eventType, causedBy: text, at: "\(number + 1)001-0",
+                    to: "copies")
+            }
+            try await notes.client.send(RedisCommand("XTRIM", "test:events:{copies:0}", "MAXLEN", "1"))
+            try await notes.give("3000-0", isNew: true)
+            var options = RebuildOptions()
+            options.publishesMissing = true
+            let report = try await Rebuild.run(notes.worker, options: options) { worker in
+                [
+                    worker.subscribe(to: Self.notes) {
+                        On(Noted.self) { noted, delivery in
+                            try await worker.records.handle(delivery) { effects in
+                                try Self.note(noted.text, effects)
+                                try effects.publish(Copied(text: noted.text), to: copies, key: "k")
+                                if noted.text == "kept" {
+                                    try effects.publish(Copied(text: noted.text), to: tasks, key: "k")
+                                }
+                            }
+                        }
+                    }
+                ]
+            }
+            #expect(report.isSwapped && report.gaps.trimmed.isEmpty)
+            #expect(report.missing.count == 1 && report.missing.published == 1)
+            #expect(report.missing.examples.map(\.causationID) == ["missing"])
+            #expect(report.missing.unknown == 2 && report.advice.count == 1)
+            let published = try await notes.worker.records.database.read {
+                try $0.query("SELECT causation_id FROM outbox").map { $0.text("causation_id") }
+            }
+            #expect(published == ["missing"])
         }
     }
 

@@ -117,12 +117,12 @@ extension RebuildRun {
     private var knowledge:
         (
             report: RebuildReport, logs: [MergedHistory.Place: RebuildLog], followUps: FollowUps,
-            sendsTo: Set<Topic>, skipped: [Shadow.EventName: RebuildPlace],
+            sendsTo: Set<Topic>, queues: Set<Topic>, skipped: [Shadow.EventName: RebuildPlace],
             gaps: Set<Shadow.EventName>
         )
     {
-        get { (report, logs, followUps, sendsTo, skipped, gaps) }
-        set { (report, logs, followUps, sendsTo, skipped, gaps) = newValue }
+        get { (report, logs, followUps, sendsTo, queues, skipped, gaps) }
+        set { (report, logs, followUps, sendsTo, queues, skipped, gaps) = newValue }
     }
 
     private func replaceOnce(from mark: Shadow.Mark) async throws {
