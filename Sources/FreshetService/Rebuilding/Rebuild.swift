@@ -22,7 +22,8 @@ public struct RebuildOptions: Sendable, Hashable, Codable {
 ///
 /// **What is applied** is what the service has handled, no more and no less: events that its inbox has, and those of which the server
 /// says that the group has settled them (its inbox may have been lost, or cut). So nothing counts as done of which nobody was told, and
-/// nothing that was done is missing. Of events that have handlers for a rebuild only, all are applied. What workers
+/// nothing that was done is missing. A dead letter counts as settled once it was discarded: nothing tells it from an event that was
+/// handled, so its effects are in the new tables. Of events that have handlers for a rebuild only, all are applied. What workers
 /// handle meanwhile is caught up with; the last of it while nobody else writes, for a moment.
 ///
 /// **Handlers** run one after the other in the order in which the server was given the events, with `delivery.replay.mode`
