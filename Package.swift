@@ -165,7 +165,7 @@ let package = Package(
             "FreshetServiceTests",
             [
                 "FreshetService", "FreshetRecords", "FreshetSchema", "Freshet", "FreshetTesting", "Hiredis",
-                arguments,
+                arguments, logging,
             ]),
         tests("FreshetTestingTests", ["FreshetTesting", "Hiredis"]),
         tests("FreshetToolsTests", ["Freshet", "Hiredis", "FreshetTesting"]),

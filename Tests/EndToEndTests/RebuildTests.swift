@@ -84,4 +84,42 @@ import Testing
             try await Self.stop(workers)
         }
     }
+
+    @Test func `a refund that was to be asked for, of a payment that came after the cancellation, is missed`()
+        async throws
+    {
+        try await Store.sqlite.withFolder { folder in
+            try await folder.makeData()
+            try await withRedisServer { server in
+                let client = RedisClient(try RedisConfiguration(url: server.url))
+                defer { client.close() }
+                let (order, then) = (#""orderId":"o1""#, "2026-01-02T03:04:05Z")
+                for (topic, id, source, type, data) in [
+                    ("orders", "1000-0", "test", "order.placed", WorkerTests.data("o1")),
+                    (
+                        "orders", "2000-0", "order", "order.cancelled",
+                        #"{\#(order),"customerId":"c1","reason":"overdue","cancelledAt":"\#(then)"}"#
+                    ),
+                    (
+                        "payments", "3000-0", "payment", "payment.captured",
+                        #"{\#(order),"currency":"EUR","amount":1250,"providerReference":"p","capturedAt":"\#(then)"}"#
+                    ),
+                ] {
+                    try await client.send(
+                        RedisCommand(
+                            "XADD", "shop:events:{\(topic):0}", id, "specversion", "1.0", "id", type,
+                            "source",
+                            source, "type", type, "partitionkey", "o1", "causationid", "order.placed", "data",
+                            data))
+                }
+                for topic in ["orders", "payments"] {
+                    try await client.send(
+                        RedisCommand("XGROUP", "CREATE", "shop:events:{\(topic):0}", "payment", "$"))
+                }
+                let report = try await Self.rebuild("payment", ["--publish-missing"], server, folder)
+                #expect(report.isSwapped && report.missing.count == 1 && report.missing.published == 1)
+                #expect(report.missing.examples.map(\.type) == ["payment.refund_requested"])
+            }
+        }
+    }
 }

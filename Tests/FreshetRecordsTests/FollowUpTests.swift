@@ -35,4 +35,13 @@ import Testing
         try followUps.observe(event("y", key: nil), in: "notes")
         #expect(followUps.missing.count == 2, "without a key only the cause says what it is")
     }
+
+    @Test func `what the history may have lost is neither there nor missing`() throws {
+        var followUps = FollowUps()
+        for cause in ["old", "found"] { followUps.expect(followUp(cause), mayBeLost: true) }
+        followUps.expect(followUp("new"))
+        try followUps.observe(event("found"), in: "notes")
+        let missing = followUps.missing
+        #expect(missing.count == 1 && missing.some.map(\.causationID) == ["new"] && missing.unknown == 1)
+    }
 }

@@ -159,4 +159,43 @@ import Testing
             await next.remove()
         }
     }
+
+    @Test(arguments: Store.allCases)
+    func `a handler that fails in the last transaction leaves nothing, and may be run again in it`(
+        store: Store
+    ) async throws {
+        try await Self.withShadow(on: store) { live, shadow in
+            let line = RebuildLine(shadow.records, source: "notes", keepsEvents: false)
+            let own = ServiceRecords(rebuilding: live, by: line, on: nowhere())
+            try await shadow.prepareToReplace()
+            try await shadow.replace { open in
+                line.use(open)
+                defer { line.use(nil) }
+                await #expect(throws: Refused.self) {
+                    try await own.handle(Scratch.delivery("a")) {
+                        try $0.execute("INSERT INTO notes VALUES (1, 'half')")
+                        try $0.enqueue("INSERT INTO notes VALUES (1, 'of it')")
+                        throw Refused()
+                    }
+                }
+                for statement in [
+                    "INSERT INTO nowhere VALUES (1)", "INSERT INTO notes VALUES (NULL, 'none')",
+                ] {
+                    await #expect(throws: (any Error).self) {
+                        try await own.handle(Scratch.delivery("a")) { try $0.enqueue(statement) }
+                    }
+                    await #expect(throws: (any Error).self) {
+                        _ = try await own.database.read { try $0.query("SELECT 1 FROM nowhere") }
+                    }
+                }
+                for expected in [ServiceRecords.Handled.applied, .duplicate] {
+                    let handled = try await own.handle(Scratch.delivery("a"), Self.note("a"))
+                    #expect(handled == expected)
+                }
+                return (value: (), publish: [])
+            }
+            #expect(try await Self.texts(live.database) == ["a"])
+            #expect(line.takeOutcome().applied == 1)
+        }
+    }
 }

@@ -62,7 +62,8 @@ public final class Effects: RecordsTransaction {
             return unsaid.append(
                 FollowUp(
                     topic: topic, type: Swift.type(of: payload).eventType, key: key,
-                    causationID: delivery.event.id, deliverAt: time, event: event))
+                    causationID: delivery.event.id, causedAt: delivery.replay?.originalTime, deliverAt: time,
+                    event: event))
         }
         let event = try Event(payload, source: source, key: key, causedBy: delivery.event)
         try InboxOutbox.add(event, to: topic, deliverAt: time, in: transaction)

@@ -123,6 +123,8 @@ struct PostgresShadow: ShadowPlace {
     func lockLive(_ tables: [ShadowTable], in transaction: any RecordsTransaction) throws {
         try transaction.execute("SET LOCAL lock_timeout = '3s'")
         try transaction.execute("SET LOCAL synchronous_commit TO on")
+        // Whoever migrates has this before any table, and waits here from now on.
+        try transaction.lock("freshet migrations")
         try transaction.execute("LOCK TABLE \(live)inbox IN ACCESS EXCLUSIVE MODE")
         for table in tables where table.kind == .table {
             try transaction.execute("LOCK TABLE \(live)\(table.quoted) IN ACCESS EXCLUSIVE MODE")
@@ -155,6 +157,16 @@ struct PostgresShadow: ShadowPlace {
                 "GRANT \(grant.text("privilege") ?? "") ON \(live)\(table.quoted) TO \(grant.text("grantee") ?? "")"
                     + (grant["passes"] == 1 ? " WITH GRANT OPTION" : ""))
         }
+    }
+
+    func awaitReplacing(in transaction: any RecordsTransaction) throws {
+        try transaction.execute("LOCK TABLE \(live)inbox IN ACCESS SHARE MODE")
+    }
+
+    func isPrepared(in transaction: any RecordsTransaction) throws -> Bool {
+        try transaction.query(
+            "SELECT to_regclass($1) IS NOT NULL AS found", .text(made + "freshet_merge")
+        ).first?["found"] == 1
     }
 
     func analyze(_ tables: [ShadowTable], in transaction: any RecordsTransaction) throws {

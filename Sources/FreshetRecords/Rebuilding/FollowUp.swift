@@ -10,19 +10,22 @@ package struct FollowUp: Sendable {
     package let key: String?
     /// The event that it follows.
     package let causationID: String
+    /// When the server was given that one; nil when nobody says.
+    package let causedAt: Timestamp?
     /// When it would be delivered; nil is at once.
     package let deliverAt: Timestamp?
     /// The event itself, when it may have to be published.
     package let event: Event?
 
     package init(
-        topic: Topic, type: EventType, key: String?, causationID: String, deliverAt: Timestamp? = nil,
-        event: Event? = nil
+        topic: Topic, type: EventType, key: String?, causationID: String, causedAt: Timestamp? = nil,
+        deliverAt: Timestamp? = nil, event: Event? = nil
     ) {
         self.topic = topic
         self.type = type
         self.key = key
         self.causationID = causationID
+        self.causedAt = causedAt
         self.deliverAt = deliverAt
         self.event = event
     }

@@ -11,6 +11,8 @@ package struct FollowUps: Sendable {
     private struct Expected {
         /// Topic, type and key; nil without a key.
         let name: Int?
+        /// Whether the history could have lost it.
+        let mayBeLost: Bool
         var count = 1
     }
     private var expected: [Int: Expected] = [:]
@@ -32,7 +34,9 @@ package struct FollowUps: Sendable {
     package init() {}
 
     /// A handler would publish it.
-    package mutating func expect(_ followUp: FollowUp) {
+    ///
+    /// - Parameter mayBeLost: whether it may have been published, and be gone from the history since.
+    package mutating func expect(_ followUp: FollowUp, mayBeLost: Bool = false) {
         let (name, exact) = Self.numbers(
             followUp.topic.name, followUp.type, followUp.key, followUp.causationID)
         if Self.take(exact, from: &scheduled) { return }
@@ -42,7 +46,8 @@ package struct FollowUps: Sendable {
         }
         types.insert(followUp.type)
         if expected[exact] == nil {
-            expected[exact] = Expected(name: followUp.key == nil ? nil : name)
+            expected[exact] = Expected(
+                name: followUp.key == nil ? nil : name, mayBeLost: mayBeLost)
         } else {
             expected[exact]?.count += 1
         }
@@ -63,7 +68,7 @@ package struct FollowUps: Sendable {
         guard let cause = event.causationID, seen.insert(event.id) else { return }
         let (name, exact) = Self.numbers(topic, event.type, event.partitionKey, cause)
         if let held = expected[exact] {
-            expected[exact] = held.count > 1 ? Expected(name: held.name, count: held.count - 1) : nil
+            if held.count > 1 { expected[exact]?.count -= 1 } else { expected[exact] = nil }
             details[exact]?.removeFirst()
             if details[exact]?.isEmpty == true { details[exact] = nil }
             count -= 1
@@ -73,16 +78,21 @@ package struct FollowUps: Sendable {
         }
     }
 
-    /// What no event of the history can be: how many, and as many of them as are known by more than a number.
-    package var missing: (count: Int, some: [FollowUp]) {
-        var (free, missing, some) = (otherNames, 0, [FollowUp]())
+    /// What no event of the history can be: how many, as many of them as are known by more than a number, and of how many more
+    /// nobody can say whether they were published.
+    package var missing: (count: Int, some: [FollowUp], unknown: Int) {
+        var (free, missing, some, unknown) = (otherNames, 0, [FollowUp](), 0)
         for (exact, held) in expected {
             var left = held.count
             while left > 0, let name = held.name, Self.take(name, from: &free) { left -= 1 }
+            guard !held.mayBeLost else {
+                unknown += left
+                continue
+            }
             missing += left
             some += (details[exact] ?? []).suffix(left)
         }
-        return (missing, some)
+        return (missing, some, unknown)
     }
 
     private static func take(_ number: Int, from counts: inout [Int: Int]) -> Bool {

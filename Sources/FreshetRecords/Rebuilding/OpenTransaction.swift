@@ -26,12 +26,24 @@ package final class OpenTransaction: Sendable {
 
     /// Runs the body with a transaction that is open from its first statement on, and commits it. When the body throws, everything is
     /// rolled back.
+    ///
+    /// - Parameter didCommit: finds out whether it was committed, when the connection was lost in that moment. When it was not, `busy` is
+    ///   thrown: it may be tried again.
     package static func with<Value: Sendable>(
-        _ database: any Records, _ body: @Sendable (OpenTransaction) async throws -> Value
+        _ database: any Records, didCommit: @escaping @Sendable () async throws -> Bool,
+        _ body: @Sendable (OpenTransaction) async throws -> Value
     ) async throws -> Value {
         let open = OpenTransaction()
         // Not a child: whoever is cancelled during the commit is told whether it took place.
-        let ending = Task { try await open.begin(on: database) }
+        let ending = Task {
+            do { try await open.begin(on: database) } catch let error as RecordsError
+                where error.code == .unknownOutcome
+            {
+                guard try await didCommit() else {
+                    throw RecordsError(.busy, "nothing was committed: \(error)")
+                }
+            }
+        }
         do {
             let value = try await body(open)
             open.add(.commit)
@@ -60,6 +72,28 @@ package final class OpenTransaction: Sendable {
         }
     }
 
+    /// Runs statements in it: all of them or none. Those that fail leave it as it was.
+    package func runAlone<Value: Sendable>(
+        _ body: @escaping @Sendable (any RecordsTransaction) throws -> Value
+    ) async throws -> Value {
+        try await run { transaction in
+            try transaction.execute("SAVEPOINT freshet_alone")
+            do {
+                let value = try body(transaction)
+                // Also waits for what the body left on its way.
+                try transaction.execute("RELEASE SAVEPOINT freshet_alone")
+                return value
+            } catch {
+                // Behind a statement that failed on its way nothing runs until its error has been fetched.
+                _ = try? transaction.query("SELECT 1 AS one")
+                // A transaction that is gone has nothing to roll back, and its end is told by whoever comes next.
+                _ = try? transaction.execute("ROLLBACK TO SAVEPOINT freshet_alone")
+                _ = try? transaction.execute("RELEASE SAVEPOINT freshet_alone")
+                throw error
+            }
+        }
+    }
+
     private func begin(on database: any Records) async throws {
         do { try await database.transaction { try self.serve($0) } } catch {
             end(error)
@@ -83,7 +117,7 @@ package final class OpenTransaction: Sendable {
             return state.hasBegun
         }
         do {
-            if isAgain { throw RecordsError(.statement, "the transaction was in another one's way") }
+            if isAgain { throw RecordsError(.busy, "the transaction was in another one's way") }
             while true {
                 guard bell.wait(timeout: .now() + Self.patience) == .success else { throw Stalled() }
                 switch state.withLock({ $0.jobs.isEmpty ? nil : $0.jobs.removeFirst() }) {

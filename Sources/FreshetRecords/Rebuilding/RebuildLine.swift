@@ -141,7 +141,7 @@ package final class RebuildLine: Sendable {
         guard let open = state.withLock({ $0.open }) else {
             return try await shadow.transaction(after: first, body)
         }
-        return try await open.run { transaction in
+        return try await open.runAlone { transaction in
             let changes = try first.map { try transaction.execute($0.sql, $0.values) }
             return try body(transaction, changes)
         }
@@ -152,7 +152,7 @@ package final class RebuildLine: Sendable {
     {
         try needDatabase()
         guard let open = state.withLock({ $0.open }) else { return try await shadow.read(body) }
-        return try await open.run(body)
+        return try await open.runAlone(body)
     }
 
     private func needDatabase() throws {

@@ -31,6 +31,10 @@ protocol ShadowPlace: Sendable {
     func lockLive(_ tables: [ShadowTable], in transaction: any RecordsTransaction) throws
     /// Puts the new tables in the place of those in use.
     func replace(_ tables: [ShadowTable], in transaction: any RecordsTransaction) throws
+    /// Waits until no transaction is under way that began with `lockLive`.
+    func awaitReplacing(in transaction: any RecordsTransaction) throws
+    /// Whether there is a `freshet_merge`.
+    func isPrepared(in transaction: any RecordsTransaction) throws -> Bool
     /// Has the database look at what is in the new tables.
     func analyze(_ tables: [ShadowTable], in transaction: any RecordsTransaction) throws
     func mark(in live: any RecordsTransaction) throws -> Shadow.Mark

@@ -68,9 +68,12 @@ struct SQLiteShadow: ShadowPlace {
         for trigger in triggers {
             try transaction.execute("DROP TRIGGER live.\(ShadowTable.quoted(trigger.text("name") ?? ""))")
         }
+        // All are emptied before one is filled: what is deleted takes with it what refers to it.
+        for table in try Self.referringFirst(tables, in: transaction) {
+            try transaction.execute("DELETE FROM live.\(table.quoted)")
+        }
         for table in tables {
             let columns = table.columns.map(\.compared).joined(separator: ", ")
-            try transaction.execute("DELETE FROM live.\(table.quoted)")
             try transaction.execute(
                 "INSERT INTO live.\(table.quoted) (\(columns)) SELECT \(columns) FROM main.\(table.quoted)")
         }
@@ -78,6 +81,36 @@ struct SQLiteShadow: ShadowPlace {
             let sql = (trigger.text("sql") ?? "").dropFirst("CREATE TRIGGER ".count)
             try transaction.execute("CREATE TRIGGER live.\(sql)")
         }
+    }
+
+    /// Each before those that it refers to: `RESTRICT` does not wait for the end of the transaction. Of those that refer to each
+    /// other, as they come.
+    private static func referringFirst(_ tables: [ShadowTable], in transaction: any RecordsTransaction) throws
+        -> [ShadowTable]
+    {
+        var references: [String: Set<String>] = [:]
+        for table in tables {
+            let rows = try transaction.query(
+                "SELECT \"table\" AS target FROM pragma_foreign_key_list($1, 'live')", .text(table.name))
+            references[table.name] = Set(rows.compactMap { $0.text("target")?.lowercased() })
+                .subtracting([table.name.lowercased()])
+        }
+        var (left, ordered) = (tables, [ShadowTable]())
+        while !left.isEmpty {
+            let index = left.firstIndex { table in
+                !left.contains { references[$0.name]?.contains(table.name.lowercased()) == true }
+            }
+            ordered.append(left.remove(at: index ?? 0))
+        }
+        return ordered
+    }
+
+    /// Who writes is alone.
+    func awaitReplacing(in transaction: any RecordsTransaction) throws {}
+
+    func isPrepared(in transaction: any RecordsTransaction) throws -> Bool {
+        try !transaction.query("SELECT 1 AS found FROM main.sqlite_master WHERE name = 'freshet_merge'")
+            .isEmpty
     }
 
     func analyze(_ tables: [ShadowTable], in transaction: any RecordsTransaction) throws {}

@@ -22,13 +22,15 @@ public struct RebuildOptions: Sendable, Hashable, Codable {
 ///
 /// **What is applied** is what the service has handled, no more and no less: events that its inbox has, and those of which the server
 /// says that the group has settled them (its inbox may have been lost, or cut). So nothing counts as done of which nobody was told, and
-/// nothing that was done is missing. Of events that have handlers for a rebuild only, all are applied. What workers handle
-/// meanwhile is caught up with; the last of it while nobody else writes, for a moment.
+/// nothing that was done is missing. A dead letter counts as settled once it was discarded: nothing tells it from an event that was
+/// handled, so its effects are in the new tables. Of events that have handlers for a rebuild only, all are applied. What workers
+/// handle meanwhile is caught up with; the last of it while nobody else writes, for a moment.
 ///
 /// **Handlers** run one after the other in the order in which the server was given the events, with `delivery.replay.mode`
 /// `.rebuild`; those that are not for a rebuild (`DeliveryKinds`) do not run. They may run more than once for an event, and their
 /// effects count when they are in `records.handle`. What they would publish is looked for in the history, and what is not there is
-/// reported, or published if that was asked for.
+/// reported, or published if that was asked for; except what may have been published and be gone since, from a queue or from a log
+/// that was cut off: that is only counted.
 public enum Rebuild {
     /// Rebuilds the tables of this worker's service. When it is cancelled or throws, the tables in use are as they were.
     ///

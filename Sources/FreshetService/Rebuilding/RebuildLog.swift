@@ -12,6 +12,8 @@ struct RebuildLog {
     var settled = SettledEntries.none
     /// Up to here it is decided of each entry whether it was handled.
     var decidedTo = StreamID.zero
+    /// What is missing up to here may have stood in the log.
+    var lostTo = StreamID.zero
     /// Up to here follow-ups were looked for.
     var scannedTo = StreamID.zero
 

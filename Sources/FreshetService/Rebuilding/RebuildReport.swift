@@ -37,7 +37,10 @@ public struct RebuildReport: Sendable, Codable {
         public var count = 0
         /// How many were put into the outbox.
         public var published = 0
-        /// Some of them.
+        /// Of how many more nobody can say whether they were published: a queue they would have gone to keeps nothing that is handled,
+        /// or the log has lost what is as old. They are not published.
+        public var unknown = 0
+        /// Some of those that are missing.
         public var examples: [Example] = []
     }
 
@@ -125,6 +128,12 @@ extension RebuildReport {
             advice.append(
                 "\(missing.count) events that the service's handlers would have published are not in the history: "
                     + "run it again with --publish-missing to have them published")
+        }
+        if missing.unknown > 0 {
+            advice.append(
+                "of \(missing.unknown) events that the service's handlers would have published nobody can say whether they were: "
+                    + "they went to a queue, or are older than what is left of their log; none of them is published"
+            )
         }
         if events.unreadable > 0 {
             advice.append(

@@ -30,7 +30,7 @@ extension RebuildRun {
         var left = handled
         let before = report.events.applied
         merged = MergedHistory()
-        for batch in try await planSkipped(among: &left) { try await apply(try await gathered(batch)) }
+        await addSkipped(among: handled)
         try await addNew()
         while case let entries = try await merged.next(upTo: Self.batchSize), !entries.isEmpty {
             let batch = try await plan(entries, handled: handled)
@@ -60,30 +60,13 @@ extension RebuildRun {
         report.gaps.examples += new.prefix(max(0, 5 - report.gaps.examples.count)).map(\.description)
     }
 
-    /// Those of these that were met before, and had not been handled then.
-    func planSkipped(among names: inout Set<Shadow.EventName>) async throws -> [RebuildBatch] {
-        let found = names.compactMap { name in skipped[name].map { (name, $0) } }.sorted { $0.1.id < $1.1.id }
-        var batches: [RebuildBatch] = []
-        var batch = RebuildBatch()
-        for (name, place) in found {
-            guard let log = logs[place.log], let subscription = log.subscription else { continue }
-            var pages = log.history.pages(ofPartition: place.log.partition, in: place.id...place.id)
-            guard let entry = try await pages.next()?.first, let event = try? entry.logEvent() else {
-                continue
-            }
-            skipped[name] = nil
-            names.remove(name)
-            report.events.notHandled -= 1
-            add(
-                subscription.rebuildStep(
-                    event, partition: place.log.partition, position: place.id, replayID: report.id),
-                to: &batch)
-            if batch.steps.count == Self.batchSize {
-                batches.append(batch)
-                batch = RebuildBatch()
-            }
+    /// Those of these that were met before, and had not been handled then: among the new ones, each in its place.
+    private func addSkipped(among names: Set<Shadow.EventName>) async {
+        for case let place? in names.map({ skipped[$0] }) {
+            guard let log = logs[place.log] else { continue }
+            report.events.read -= 1
+            await merged.add(log.history, partition: place.log.partition, in: place.id...place.id)
         }
-        return batches + [batch]
     }
 
     /// What has been given to the group, or added to a log, since it was looked at.
@@ -113,13 +96,33 @@ extension RebuildRun {
         while true {
             do {
                 try await lookAtScheduled()
-                return try await replaceOnce(from: mark)
+                let before = knowledge
+                do { return try await replaceOnce(from: mark) } catch {
+                    // What was applied was rolled back.
+                    knowledge = before
+                    _ = line.takeOutcome()
+                    throw error
+                }
+            } catch let error as RecordsError where error.code == .tooNew {
+                throw ToolError(.failed, error.description)
             } catch let error as RecordsError where error.code == .busy && attempt < 5 {
                 worker.logger.info("cannot have the tables, trying again", metadata: ["reason": "\(error)"])
                 attempt += 1
                 mark = try await catchUp(from: mark)
             }
         }
+    }
+
+    /// What an attempt to replace the tables learns.
+    private var knowledge:
+        (
+            report: RebuildReport, logs: [MergedHistory.Place: RebuildLog], followUps: FollowUps,
+            sendsTo: Set<Topic>, queues: Set<Topic>, skipped: [Shadow.EventName: RebuildPlace],
+            gaps: Set<Shadow.EventName>
+        )
+    {
+        get { (report, logs, followUps, sendsTo, queues, skipped, gaps) }
+        set { (report, logs, followUps, sendsTo, queues, skipped, gaps) = newValue }
     }
 
     private func replaceOnce(from mark: Shadow.Mark) async throws {
@@ -148,7 +151,7 @@ extension RebuildRun {
         let before = report.events.applied
         var left = handled
         merged = MergedHistory()
-        for batch in try await planSkipped(among: &left) { try await applyNow(batch) }
+        await addSkipped(among: handled)
         try await addNew(onlyGiven: true)
         while case let entries = try await merged.next(upTo: Self.batchSize), !entries.isEmpty {
             let batch = try await plan(entries, handled: handled, within: open)

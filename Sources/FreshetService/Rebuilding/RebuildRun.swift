@@ -18,6 +18,8 @@ actor RebuildRun {
     var followUps = FollowUps()
     /// The topics in which follow-ups are looked for.
     var sendsTo: Set<Topic> = []
+    /// Those of them whose events are deleted once they are handled.
+    var queues: Set<Topic> = []
     /// What was not handled when it was met, or not yet.
     var skipped: [Shadow.EventName: RebuildPlace] = [:]
     /// Handled, and not in the history.
@@ -89,7 +91,11 @@ actor RebuildRun {
                     subscription: subscription)
                 log.settled = try await worker.broker.settledEntries(
                     of: worker.settings.group, topic: topic, partition: partition)
-                let (newest, length) = try await extent(of: log)
+                let (newest, length, lost) = try await extent(of: &log)
+                // What the group never wanted it does not miss.
+                if lost > 0, log.settled.start < log.lostTo {
+                    report.gaps.trimmed[topic.name.rawValue, default: 0] += lost
+                }
                 log.decidedTo = log.settled.delivered
                 log.scannedTo = newest
                 total += length
@@ -100,25 +106,30 @@ actor RebuildRun {
         return total
     }
 
-    /// How long a log is, and where it ends. Notes what it has lost.
-    private func extent(of log: RebuildLog) async throws -> (newest: StreamID, length: Int) {
-        let key = worker.broker.keys(log.history.topic.name, log.partition).events
+    /// Where a log ends, how long it is with what is archived of it, and how many entries are in neither.
+    private func extent(of log: inout RebuildLog) async throws -> (
+        newest: StreamID, length: Int, lost: Int
+    ) {
+        let topic = log.history.topic.name
         let info: StreamInfo
         do throws(RedisError) {
-            info = try await worker.broker.client.send(.xinfoStream(key))
+            info = try await worker.broker.client.send(
+                .xinfoStream(worker.broker.keys(topic, log.partition).events))
         } catch {
-            if error.message.contains("no such key") { return (.zero, 0) }
+            if error.message.contains("no such key") { return (.zero, 0, 0) }
             throw error
         }
-        let topic = log.history.topic.name
-        // What is in neither of them stops the rebuild where it is missed.
-        let archived = try archive?.partition(worker.broker.namespace, topic, log.partition)
         let added = info.entriesAdded ?? info.length
-        let lost = archived?.missing ?? (added - info.length)
-        // What the group never wanted it does not miss.
-        let isMissed = log.settled.start == .zero || log.settled.start < (info.firstID ?? .newest)
-        if lost > 0, isMissed { report.gaps.trimmed[topic.rawValue, default: 0] += lost }
-        return (info.lastGeneratedID, archived == nil ? info.length : added)
+        // What is in neither of them stops the rebuild where it is missed.
+        guard let archived = try archive?.partition(worker.broker.namespace, topic, log.partition) else {
+            let lost = added - info.length
+            if lost > 0 {
+                log.lostTo = max(info.firstID ?? info.lastGeneratedID, info.newestDeletedID ?? .zero)
+            }
+            return (info.lastGeneratedID, info.length, lost)
+        }
+        log.lostTo = archived.segments.last { $0.missing > 0 }?.last ?? .zero
+        return (info.lastGeneratedID, added, archived.missing)
     }
 
     func refuseGaps() throws {
@@ -226,7 +237,11 @@ actor RebuildRun {
             if !sendsTo.contains(followUp.topic) {
                 try await lookForFollowUps(in: followUp.topic, from: batch.first)
             }
-            followUps.expect(followUp)
+            if queues.contains(followUp.topic) {
+                report.missing.unknown += 1
+            } else {
+                followUps.expect(followUp, mayBeLost: mayBeLost(followUp))
+            }
         }
         for own in batch.own { followUps.observe(own.event, in: own.topic) }
     }
@@ -238,39 +253,54 @@ actor RebuildRun {
     /// - Parameter place: where to begin in a topic that the service does not read.
     private func lookForFollowUps(in topic: Topic, from place: StreamID? = nil) async throws {
         sendsTo.insert(topic)
+        // Whoever only sends to a topic need not know what it is declared to be.
+        let declared = try await worker.broker.topic(named: topic.name)
+        guard topic.kind == .log, declared?.kind != .queue else {
+            queues.insert(topic)
+            return
+        }
         try await worker.broker.forEachScheduledEvent(of: topic) { event in
             if event.source == source { followUps.schedule(event, in: topic.name) }
         }
         guard let place else { return }
         for partition in 0..<topic.partitions {
+            // Of a topic that nobody archives the log may have lost something: no reason to end.
+            let archived = try archive?.partition(worker.broker.namespace, topic.name, partition)
             var log = RebuildLog(
-                history: History(of: topic, on: worker.broker, archive: archive), partition: partition,
-                subscription: nil)
-            log.scannedTo = try await newestID(of: log)
+                history: History(of: topic, on: worker.broker, archive: archived == nil ? nil : archive),
+                partition: partition, subscription: nil)
+            log.scannedTo = try await extent(of: &log).newest
             logs[log.place] = log
             guard place <= log.scannedTo else { continue }
             await merged.add(log.history, partition: partition, in: place...log.scannedTo)
         }
     }
 
-    private func newestID(of log: RebuildLog) async throws -> StreamID {
-        try await worker.broker.position(
-            of: worker.settings.group, topic: log.history.topic.name, partition: log.partition)?.newest
-            ?? .zero
+    /// Whether it may have stood in what is gone of its log.
+    private func mayBeLost(_ followUp: FollowUp) -> Bool {
+        guard let causedAt = followUp.causedAt else { return false }
+        let partitions =
+            followUp.key.map { [followUp.topic.partition(ofKey: $0)] } ?? Array(0..<followUp.topic.partitions)
+        return partitions.contains { partition in
+            let log = logs[.init(topic: followUp.topic, partition: partition)]
+            guard let lostTo = log?.lostTo, lostTo > .zero else { return false }
+            return causedAt.milliseconds <= Int64(clamping: lostTo.milliseconds)
+        }
     }
 
     /// What was scheduled while the history was read.
     func lookAtScheduled() async throws {
         guard followUps.count > 0 else { return }
-        for topic in sendsTo {
+        for topic in sendsTo.subtracting(queues) {
             try await worker.broker.forEachScheduledEvent(of: topic) { event in
                 if event.source == source { followUps.observe(event, in: topic.name) }
             }
         }
     }
 
-    func note(_ missing: (count: Int, some: [FollowUp])) {
+    func note(_ missing: (count: Int, some: [FollowUp], unknown: Int)) {
         report.missing.count = missing.count
+        report.missing.unknown += missing.unknown
         report.missing.examples = missing.some.prefix(5).map {
             .init(
                 topic: $0.topic.name.rawValue, type: $0.type.rawValue, key: $0.key,
