@@ -75,6 +75,11 @@ struct RebuildByWorker {
     }
 
     private func finish(_ id: String, _ status: RebuildStatus) async throws {
+        if status.state == .done, status.report == nil {
+            try await audit("replay.rebuild.done", id, "")
+            return StandardError.write(
+                "done; the report is of another version: see the log of \(status.worker)")
+        }
         guard let report = status.report else {
             try await audit("replay.rebuild.failed", id, status.failure)
             throw ToolError(.failed, "the worker \(status.worker): \(status.failure)")

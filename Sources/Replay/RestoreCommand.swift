@@ -34,6 +34,7 @@ struct RestoreCommand: AsyncParsableCommand {
     @Option(help: "With --anew: the last place, in the same forms.", transform: ReplayPoint.parsing)
     var rangeTo: ReplayPoint?
     @OptionGroup var confirmation: ConfirmationOptions
+    @OptionGroup var actor: ActorOptions
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
 
@@ -85,6 +86,9 @@ struct RestoreCommand: AsyncParsableCommand {
         }
         let isConfirmed = try confirmation.isConfirmed(
             restorations.flatMap(plan).joined(separator: "\n"))
+        if isConfirmed {
+            for name in names { try await audit("replay.restore", name, to: name, broker) }
+        }
         var rows: RowOutput<Row> = output.rowOutput(columns: [
             ("topic", { $0.topic }), ("partitions", { "\($0.partitions.count)" }),
             ("events", { "\($0.events)" }),
@@ -139,6 +143,14 @@ struct RestoreCommand: AsyncParsableCommand {
         let published: Int
     }
 
+    private func audit(_ action: String, _ topic: TopicName, to target: TopicName, _ broker: Broker)
+        async throws
+    {
+        try await broker.audit(
+            action, by: actor.actor, topic: topic, target: target.rawValue, replay: "",
+            details: "from \(from)")
+    }
+
     private func publish(_ archive: Archive, _ broker: Broker) async throws {
         let source = topic[0]
         let target = publishAs ?? source
@@ -165,6 +177,7 @@ struct RestoreCommand: AsyncParsableCommand {
             try confirmation.isConfirmed(
                 "Will publish \(selected) events of '\(source)' anew to '\(target)'.")
         else { return try report() }
+        try await audit("replay.restore.anew", source, to: target, broker)
         var progress = ArchiveProgress("published")
         do {
             try await Interruption.deferred {

@@ -28,12 +28,20 @@ final class ArchiveLock {
         guard descriptor >= 0 else { throw ArchiveStorage.failure("cannot write to '\(folder)'") }
         // A mounted bucket may have no such locks.
         var isFolderOurs = true
-        if flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+        // A program that this process is just starting has the descriptor, and with it the lock, for a moment longer.
+        var tries = 0
+        while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+            if errno == EWOULDBLOCK, tries < 40 {
+                tries += 1
+                try await Task.sleep(for: .milliseconds(25))
+                continue
+            }
             guard errno != EWOULDBLOCK else {
                 close(descriptor)
                 throw ArchiveError(.locked, "another process archives to '\(folder)'")
             }
             isFolderOurs = false
+            break
         }
         let place = "\(hostName()) to \(realPath(folder))"
         let lock = ArchiveLock(

@@ -74,8 +74,9 @@ extension Broker {
             state: state, done: values["done"].flatMap { Int($0) } ?? 0,
             total: values["total"].flatMap { Int($0) } ?? 0, worker: values["worker"] ?? "",
             silence: values["heard"].flatMap { Int64($0) }.map { Double(now - $0) / 1000 },
-            report: try values["report"].map {
-                try JSONDecoder().decode(RebuildReport.self, from: Data($0.utf8))
+            // Nil as well for a worker of another version.
+            report: values["report"].flatMap {
+                try? JSONDecoder().decode(RebuildReport.self, from: Data($0.utf8))
             }, failure: values["failure"] ?? "")
     }
 
