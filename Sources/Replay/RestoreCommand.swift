@@ -86,9 +86,6 @@ struct RestoreCommand: AsyncParsableCommand {
         }
         let isConfirmed = try confirmation.isConfirmed(
             restorations.flatMap(plan).joined(separator: "\n"))
-        if isConfirmed {
-            for name in names { try await audit("replay.restore", name, to: name, broker) }
-        }
         var rows: RowOutput<Row> = output.rowOutput(columns: [
             ("topic", { $0.topic }), ("partitions", { "\($0.partitions.count)" }),
             ("events", { "\($0.events)" }),
@@ -105,6 +102,9 @@ struct RestoreCommand: AsyncParsableCommand {
                         progress.show(done, of: restoration.topic.rawValue, total: total)
                         return !Interruption.isRequested
                     }
+                }
+                if isWhole {
+                    try await audit("replay.restore", restoration.topic, to: restoration.topic, broker)
                 }
                 try rows.add(
                     Row(
@@ -177,7 +177,6 @@ struct RestoreCommand: AsyncParsableCommand {
             try confirmation.isConfirmed(
                 "Will publish \(selected) events of '\(source)' anew to '\(target)'.")
         else { return try report() }
-        try await audit("replay.restore.anew", source, to: target, broker)
         var progress = ArchiveProgress("published")
         do {
             try await Interruption.deferred {
@@ -191,6 +190,7 @@ struct RestoreCommand: AsyncParsableCommand {
             try report()
             throw ToolError(.partlyDone, "\(count) of \(selected) were published, then: \(ToolError(error))")
         }
+        try await audit("replay.restore.anew", source, to: target, broker)
         try report()
         if Interruption.isRequested, count < selected {
             throw ToolError(.interrupted, "interrupted after \(count) of \(selected)")
