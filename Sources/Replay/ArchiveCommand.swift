@@ -65,16 +65,14 @@ struct ArchiveCommand: AsyncParsableCommand {
         try await connection.withBroker { broker in
             Interruption.includeTermination()
             try await Interruption.deferred {
-                try await ArchiveFailure.named {
-                    var run = ArchiveRun(command: self, broker: broker)
-                    do {
-                        try await run.run()
-                    } catch {
-                        await run.close()
-                        throw error
-                    }
+                var run = ArchiveRun(command: self, broker: broker)
+                do {
+                    try await run.run()
+                } catch {
                     await run.close()
+                    throw error
                 }
+                await run.close()
             }
         }
     }

@@ -49,12 +49,10 @@ struct RestoreCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        try await ArchiveFailure.named {
-            let archive = try Archive(from)
-            try await connection.withBroker { broker in
-                if anew { return try await publish(archive, broker) }
-                try await restore(archive, broker)
-            }
+        let archive = try Archive(from)
+        try await connection.withBroker { broker in
+            if anew { return try await publish(archive, broker) }
+            try await restore(archive, broker)
         }
     }
 

@@ -25,24 +25,22 @@ struct VerifyArchiveCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        try await ArchiveFailure.named {
-            let archive = try Archive(folder)
-            var topics = try archive.topics()
-            for name in topic where !topics.contains(where: { $0.topic == name }) {
-                let names = topics.map(\.topic.rawValue).joined(separator: ", ")
-                throw ToolError(
-                    .failed,
-                    "no topic '\(name)' in '\(folder)' (there are: \(names.isEmpty ? "none" : names))")
-            }
-            if !topic.isEmpty { topics.removeAll { !topic.contains($0.topic) } }
-            guard !topics.isEmpty else {
-                throw ToolError(.failed, "there is no archived topic in '\(folder)'")
-            }
-            if againstRedis {
-                try await connection.withBroker { try await verify(archive, topics, $0) }
-            } else {
-                try await verify(archive, topics, nil)
-            }
+        let archive = try Archive(folder)
+        var topics = try archive.topics()
+        for name in topic where !topics.contains(where: { $0.topic == name }) {
+            let names = topics.map(\.topic.rawValue).joined(separator: ", ")
+            throw ToolError(
+                .failed,
+                "no topic '\(name)' in '\(folder)' (there are: \(names.isEmpty ? "none" : names))")
+        }
+        if !topic.isEmpty { topics.removeAll { !topic.contains($0.topic) } }
+        guard !topics.isEmpty else {
+            throw ToolError(.failed, "there is no archived topic in '\(folder)'")
+        }
+        if againstRedis {
+            try await connection.withBroker { try await verify(archive, topics, $0) }
+        } else {
+            try await verify(archive, topics, nil)
         }
     }
 

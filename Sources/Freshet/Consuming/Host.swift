@@ -1,11 +1,11 @@
 internal import Glibc
 
 /// Where this program runs.
-enum Host {
+package enum Host {
     static let processID = Int(getpid())
 
     /// The host's name, with what a consumer's name may not hold left out.
-    static let name: String = {
+    package static let name: String = {
         var buffer = [CChar](repeating: 0, count: 256)
         guard unsafe gethostname(&buffer, buffer.count - 1) == 0 else { return "host" }
         let text = buffer.prefix { $0 != 0 }.compactMap { byte -> Character? in

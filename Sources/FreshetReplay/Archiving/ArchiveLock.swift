@@ -43,7 +43,7 @@ final class ArchiveLock {
             isFolderOurs = false
             break
         }
-        let place = "\(hostName()) to \(realPath(folder))"
+        let place = "\(Host.name) to \(realPath(folder))"
         let lock = ArchiveLock(
             broker, topic, "\(place), process \(getpid()) (\(UInt32.random(in: 0 ... .max)))", descriptor)
         // Whoever held the key for the same folder on this host is dead: the folder would be locked.
@@ -79,12 +79,6 @@ final class ArchiveLock {
             arguments: [holder, Int(Self.lease.components.seconds * 1000), prefix])
         renewed = now
         return reply.string ?? ""
-    }
-
-    private static func hostName() -> String {
-        var name = [CChar](repeating: 0, count: 256)
-        guard unsafe gethostname(&name, 255) == 0 else { return "?" }
-        return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
     private static func realPath(_ path: String) -> String {

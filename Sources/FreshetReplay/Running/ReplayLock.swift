@@ -19,11 +19,11 @@ struct ReplayLock: Sendable {
     /// Takes the key. Throws `busy`, with who holds it, when a process does that lives.
     init(_ key: String, on broker: Broker) async throws(FreshetError) {
         (self.key, self.broker) = (key, broker)
-        token = "\(Self.host) \(getpid()) \(Self.processes) \(run)"
+        token = "\(Host.name) \(getpid()) \(Self.processes) \(run)"
         for _ in 0..<2 {
             renewed = .now
             let taken = try await broker.send(
-                RedisCommand("SET", key, token, "NX", "PX", "\(Self.life.milliseconds)"))
+                RedisCommand("SET", key, token, "NX", "PX", "\(Self.life.inMilliseconds)"))
             if !taken.isNull { return }
             guard let holder = try await broker.send(RedisCommand("GET", key)).string else { continue }
             guard Self.isDead(holder) else {
@@ -49,7 +49,7 @@ struct ReplayLock: Sendable {
         guard ContinuousClock.now - renewed > Self.renewal else { return }
         let now = ContinuousClock.now
         let reply = try await broker.run(
-            Self.keeping, keys: [key], token, "\(Self.life.milliseconds)")
+            Self.keeping, keys: [key], token, "\(Self.life.inMilliseconds)")
         guard reply.integer == 1 else {
             throw FreshetError(.busy, "another process has taken this replay over")
         }
@@ -65,18 +65,11 @@ struct ReplayLock: Sendable {
     /// A process of this machine that is not there any more. Of another machine's nobody here knows.
     private static func isDead(_ holder: String) -> Bool {
         let parts = holder.split(separator: " ")
-        guard parts.count == 4, parts[0] == host, parts[2] == processes, let id = pid_t(parts[1]) else {
+        guard parts.count == 4, parts[0] == Host.name, parts[2] == processes, let id = pid_t(parts[1]) else {
             return false
         }
         return kill(id, 0) == -1 && errno == ESRCH
     }
-
-    private static let host: String = {
-        var name = [CChar](repeating: 0, count: 256)
-        _ = unsafe gethostname(&name, 255)
-        let text = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        return text.isEmpty ? "unknown" : text.replacing(" ", with: "-")
-    }()
 
     /// The namespace that process ids are counted in: a container has its own.
     private static let processes: String = {
@@ -98,8 +91,4 @@ struct ReplayLock: Sendable {
     /// KEYS key; ARGV token.
     private static let removal = RedisScript(
         "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0")
-}
-
-extension Duration {
-    var milliseconds: Int64 { components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000 }
 }
