@@ -32,7 +32,8 @@ struct MetricsPage {
 
     /// A series of the topic and group that most tests use.
     func of(_ name: String, _ group: String, _ more: String = "") -> Double? {
-        let labels = [more, "group=\"\(group)\"", "topic=\"notes\""].filter { !$0.isEmpty }.sorted()
+        var labels = [more, "group=\"\(group)\"", "topic=\"notes\""].filter { !$0.isEmpty }.sorted()
+        if more.hasPrefix("le=") { labels = labels.filter { $0 != more } + [more] }
         return values["freshet_\(name){\(labels.joined(separator: ","))}"]
     }
 }

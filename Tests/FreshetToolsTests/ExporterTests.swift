@@ -23,7 +23,8 @@ import Testing
             ] {
                 #expect(outcome.lines.contains(Substring(line)), "\(line)")
             }
-            #expect(!page.contains("other") && !page.contains("outbox") && page.contains("freshet_redis_"))
+            #expect(!page.contains("\"other\"") && page.contains("freshet_redis_commands_total{"))
+            #expect(!page.contains("\nfreshet_outbox_") && !page.contains("what=\"outbox\""))
             guard FileManager.default.isExecutableFile(atPath: "/usr/bin/promtool") else { return }
             let file = "\(rig.server.folder)/page"
             try page.write(toFile: file, atomically: false, encoding: .utf8)

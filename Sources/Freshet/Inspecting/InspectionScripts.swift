@@ -94,8 +94,8 @@ enum InspectionScripts {
               local fields = group(key)
               fields.position = fields['last-delivered-id'] or start
               fields.length = redis.call('XLEN', key)
-              fields.next = first(key, '(' .. fields.position)
-              fields.held = ''
+              fields.next, fields.held = '', ''
+              if fields.length > 0 then fields.next = first(key, '(' .. fields.position) end
               if fields.pending > 0 then fields.held = redis.call('XPENDING', key, ARGV[1], '-', '+', 1)[1][1] end
               return fields
             end

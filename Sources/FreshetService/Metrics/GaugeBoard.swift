@@ -22,13 +22,18 @@ struct GaugeBoard {
     private var groups: [Target: FadingGauges] = [:]
     private var topics: [TopicName: FadingGauges] = [:]
     private let outbox = FadingGauges([])
-    private let failures = ["groups", "group", "outbox"].map {
-        Counter(label: "freshet_poll_failures_total", dimensions: [("what", $0)])
-    }
+    private let listFailures: Counter
+    private let groupFailures: Counter
+    private let outboxFailures: Counter?
     /// The log tells of a failure once, until a look succeeds.
     private var isFailing = false
 
     init(_ broker: Broker, records: ServiceRecords?, logger: Logger) {
+        func failures(_ what: String) -> Counter {
+            Counter(label: "freshet_poll_failures_total", dimensions: [("what", what)])
+        }
+        (listFailures, groupFailures) = (failures("groups"), failures("group"))
+        outboxFailures = records.map { _ in failures("outbox") }
         self.broker = broker
         self.records = records
         self.logger = logger
@@ -52,18 +57,18 @@ struct GaugeBoard {
             for target in targets {
                 do { try await look(at: target) } catch {
                     failure = error
-                    failures[1].increment()
+                    groupFailures.increment()
                     groups[target]?.fade()
                     topics[target.topic.name]?.fade()
                 }
             }
         } else {
-            failures[0].increment()
+            listFailures.increment()
             fade()
         }
         do { try await lookAtOutbox() } catch {
             failure = error
-            failures[2].increment()
+            outboxFailures?.increment()
             outbox.fade()
         }
         if let failure, !isFailing {

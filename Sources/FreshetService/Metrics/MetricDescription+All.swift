@@ -15,6 +15,14 @@ extension MetricDescription {
             "freshet_settled_total", .counter, ofGroup + ["outcome"], .process,
             "Deliveries by how they ended."),
         MetricDescription(
+            "freshet_ignored_total", .counter, ofGroup, .process,
+            "Acknowledged, because the group has no handler for the type."),
+        MetricDescription(
+            "freshet_fenced_total", .counter, ofGroup, .process,
+            "Settlements refused, because another consumer had taken the entry."),
+        MetricDescription(
+            "freshet_lost_total", .counter, ofGroup, .process, "Entries deleted before they were settled."),
+        MetricDescription(
             "freshet_handler_seconds", .histogram, ofGroup, .process,
             "What handlers took, one observation a call: a batch is one call, and so is each try in place.",
             MetricBuckets.seconds),
@@ -100,7 +108,9 @@ extension MetricDescription {
 
     private static let groups = [
         group("lag", "Log entries never delivered to the group, as far as they are known or were counted."),
-        group("lag_known", "1 when freshet_group_lag is exact, 0 when it is a lower bound."),
+        group(
+            "lag_known",
+            "1 when the server knows freshet_group_lag, 0 when it was counted and may be a lower bound."),
         group("pending", "Entries that a consumer has taken and not settled."),
         group("delayed", "Retries that wait for their time."),
         group("redelivery", "Retries and replayed entries that are due and that no consumer has taken yet."),
