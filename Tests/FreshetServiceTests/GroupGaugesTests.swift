@@ -148,6 +148,20 @@ import Testing
         }
     }
 
+    @Test func `after a trim ahead of the group no more waits than the log holds`() async throws {
+        try await withStage(partitions: 1) { stage in
+            try await stage.fill(10)
+            try await stage.redis(
+                "XREADGROUP", "GROUP", "copy", "c1", "COUNT", 2, "STREAMS", stage.keys().events, ">")
+            try await stage.redis("XTRIM", stage.keys().events, "MAXLEN", 5)
+            var board = stage.board()
+            await board.look(at: [.init(topic: Topic("notes"), group: "copy")])
+            let page = try stage.page()
+            #expect(page.of("group_lag", "copy") == 5)
+            #expect(page.of("group_pending", "copy") == 2, "what was taken is still to be settled")
+        }
+    }
+
     @Test func `what cannot be looked up is gone, and counted, until it can`() async throws {
         try await withStage(timeout: .milliseconds(300)) { stage in
             var board = stage.board()
