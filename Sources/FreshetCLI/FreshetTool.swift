@@ -20,6 +20,7 @@ struct FreshetTool: AsyncParsableCommand {
               freshet invalid errors --topic orders --group payment
               freshet schema export --to schemas
               freshet schema check schemas /tmp/new-schemas
+              freshet exporter --namespace shop --once
 
             Data goes to standard output, everything else to standard error.
 
@@ -28,7 +29,7 @@ struct FreshetTool: AsyncParsableCommand {
             """,
         subcommands: [
             Topics.self, Groups.self, Tail.self, Publish.self, Retries.self, Dead.self, Invalid.self,
-            Schema.self,
+            Schema.self, Exporter.self,
         ])
 
     static func main() async { await Tool.main(Self.self) }
