@@ -12,7 +12,8 @@ public struct GroupLook: Sendable {
     public let owners: [String?]
     /// When the server was asked, by its clock, in seconds since 1970.
     public let time: Double
-    package let topic: Topic
+    /// The topic.
+    public let topic: Topic
     package let snapshots: [PartitionSnapshot]
 }
 

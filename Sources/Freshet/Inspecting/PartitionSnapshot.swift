@@ -1,4 +1,4 @@
-internal import Hiredis
+package import Hiredis
 
 /// One partition for one group at one moment.
 package struct PartitionSnapshot: Sendable {

@@ -38,7 +38,7 @@ package enum Spelled {
     }
 
     /// `1 consumer`, `2 consumers`.
-    package static func number(_ count: Int, _ noun: String) -> String {
-        "\(self.count(count)) \(noun)\(count == 1 ? "" : "s")"
+    package static func number(_ count: Int, _ noun: String, _ plural: String? = nil) -> String {
+        "\(self.count(count)) \(count == 1 ? noun : plural ?? noun + "s")"
     }
 }
