@@ -171,7 +171,9 @@ let package = Package(
                 arguments, logging,
             ]),
         tests("FreshetTestingTests", ["FreshetTesting", "Hiredis"]),
-        tests("FreshetToolsTests", ["Freshet", "Hiredis", "FreshetTesting"]),
+        tests(
+            "FreshetToolsTests",
+            ["Freshet", "FreshetRecords", "Hiredis", "FreshetTesting", lifecycle, logging]),
         tests("ShopEventsTests", ["ShopEvents", "Freshet"]),
         tests("ShopTests", ["Shop", "ShopEvents", "FreshetTesting"]),
         tests("EndToEndTests", ["Freshet", "FreshetRecords", "Hiredis", "FreshetTesting", grdb]),

@@ -2,10 +2,10 @@ internal import Freshet
 internal import Hiredis
 
 extension Diagnosis {
-    func groups(of declaration: TopicDeclaration) async -> [Finding] {
+    func groups(of declaration: TopicDeclaration) async throws -> [Finding] {
         let name = declaration.topic.name
         var findings: [Finding] = []
-        let looked = await looking("groups", at: name.rawValue, into: &findings) {
+        let looked = try await looking("groups", at: name.rawValue, into: &findings) {
             (
                 looks: try await broker.groupLooks(topic: name, countingUpTo: 1, lease: lease),
                 settings: try await broker.fields(of: name), now: try await broker.serverTime().milliseconds
@@ -19,7 +19,7 @@ extension Diagnosis {
                 look, isDeclared: { looked.settings["start:\(look.report.group):\($0)"] != nil })
             findings += retention(look, declaration)
             let place = "\(name)/\(look.report.group)"
-            let left = await looking("group", at: place, into: &findings) {
+            let left = try await looking("group", at: place, into: &findings) {
                 try await retries(look, now: looked.now) + setAside(look, now: looked.now)
             }
             findings += left ?? []

@@ -4,9 +4,9 @@ internal import Hiredis
 
 extension Diagnosis {
     /// Replays that nobody runs to their end, and locks that will not lapse.
-    func replays() async -> [Finding] {
+    func replays() async throws -> [Finding] {
         var findings: [Finding] = []
-        let jobs = await looking("replays", into: &findings) { try await broker.replays() } ?? []
+        let jobs = try await looking("replays", into: &findings) { try await broker.replays() } ?? []
         for job in jobs {
             let target = "\(job.plan.topic)" + (job.plan.target.group.map { "/\($0)" } ?? "")
             switch job.state {
@@ -25,7 +25,7 @@ extension Diagnosis {
             }
             guard let group = job.plan.target.group else { continue }
             let key = broker.namespace.replayingKey(job.plan.topic, group)
-            let life = await looking("replays", at: target, into: &findings) {
+            let life = try await looking("replays", at: target, into: &findings) {
                 try await broker.send(RedisCommand("PTTL", key)).integer
             }
             // Without a time it would stand for ever. (-2: there is none.)

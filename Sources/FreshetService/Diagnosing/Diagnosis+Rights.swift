@@ -3,9 +3,9 @@ internal import Hiredis
 
 extension Diagnosis {
     /// What the user may not do that publishing and consuming need.
-    func rights(of declarations: [TopicDeclaration]) async -> [Finding] {
+    func rights(of declarations: [TopicDeclaration]) async throws -> [Finding] {
         var findings: [Finding] = []
-        let me = await looking("rights", into: &findings) {
+        let me = try await looking("rights", into: &findings) {
             try await broker.send(RedisCommand("ACL", "WHOAMI")).string
         }
         // A server without ACLs lets everyone do everything; one that does not say who we are is asked by trying.
@@ -33,7 +33,7 @@ extension Diagnosis {
         }
         for (publish, consume, subject) in places {
             for rights in [publish, consume] where !rights.isEmpty {
-                let denied = await looking("rights", at: subject, into: &findings) {
+                let denied = try await looking("rights", at: subject, into: &findings) {
                     try await self.denied(rights, to: name)
                 }
                 guard let denied, let first = denied.first else { continue }
@@ -88,7 +88,7 @@ extension Diagnosis {
         var lacks: [String] = []
         if !commands.isEmpty { lacks.append("run \(commands.joined(separator: ", "))") }
         if !keys.isEmpty { lacks.append("touch \(keys.joined(separator: ", "))") }
-        let rules = commands.map { "+\($0.lowercased())" } + keys.map { "~\($0)" }
+        let rules = commands.map { "'+\($0.lowercased())'" } + keys.map { "'~\($0)'" }
         return Finding(
             .warning, "rights", subject,
             "the user '\(user)' cannot \(purpose): it may not \(lacks.joined(separator: ", nor "))",

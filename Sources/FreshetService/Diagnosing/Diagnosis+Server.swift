@@ -2,19 +2,19 @@ internal import Freshet
 internal import Hiredis
 
 extension Diagnosis {
-    func server(_ node: Node, _ declarations: [TopicDeclaration]) async -> [Finding] {
+    func server(_ node: Node, _ declarations: [TopicDeclaration]) async throws -> [Finding] {
         let (info, name) = (node.info, node.name)
         var findings = ServerFacts.version(info, name)
-        let save = await looking("persistence", at: name, into: &findings) {
+        let save = try await looking("persistence", at: name, into: &findings) {
             try await ask(["CONFIG", "GET", "save"], at: node.key).array?.dropFirst().first { _ in true }?
                 .string
         }
         findings += ServerFacts.persistence(info, save: save ?? nil, name)
         findings += ServerFacts.memory(info, name)
         findings += ServerFacts.replication(info, replicasWanted: replicasWanted(declarations), name)
-        await fsync(declarations, name, into: &findings)
+        try await fsync(declarations, name, into: &findings)
         if info["cluster_enabled"] == "1" {
-            let text = await looking("cluster", at: name, into: &findings) {
+            let text = try await looking("cluster", at: name, into: &findings) {
                 try await ask(["CLUSTER", "INFO"], at: node.key).string
             }
             if let text = text ?? nil { findings += ServerFacts.cluster(ServerFacts.parsed(text), name) }
@@ -39,11 +39,11 @@ extension Diagnosis {
 
     /// A topic whose publishing waits for the server's disk needs a server that can say when it is there.
     private func fsync(_ declarations: [TopicDeclaration], _ name: String, into findings: inout [Finding])
-        async
+        async throws
     {
         let topics = declarations.filter { if case .fsynced = $0.durability { true } else { false } }
         guard let first = topics.first else { return }
-        let capabilities = await looking("durability", at: name, into: &findings) {
+        let capabilities = try await looking("durability", at: name, into: &findings) {
             try await broker.client.capabilities(keyPrefix: broker.keys(first.topic.name, 0).events)
         }
         guard let capabilities, !capabilities.has(.waitaof) else { return }

@@ -3,10 +3,10 @@ internal import Hiredis
 
 extension Diagnosis {
     /// Those topics whose keys are of the types that Freshet makes; of the others nothing else can be looked at.
-    func soundTopics(_ topics: [Topic], into findings: inout [Finding]) async -> [Topic] {
+    func soundTopics(_ topics: [Topic], into findings: inout [Finding]) async throws -> [Topic] {
         var sound: [Topic] = []
         for topic in topics {
-            let wrong = await looking("key-types", at: topic.name.rawValue, into: &findings) {
+            let wrong = try await looking("key-types", at: topic.name.rawValue, into: &findings) {
                 try await wrongKeys(of: topic)
             }
             findings += wrong ?? []
@@ -53,7 +53,7 @@ extension Diagnosis {
             findings.append(
                 Finding(
                     .critical, "key-types", topic.name.rawValue,
-                    "\(key) is a \(found) and no \(type): what needs it fails, and goes on failing",
+                    "\(key) is a \(found) and not a \(type): what needs it fails, and goes on failing",
                     remedy:
                         "find out who writes it, then move it away: redis-cli RENAME \(key) \(key):foreign"))
         }
@@ -61,13 +61,13 @@ extension Diagnosis {
     }
 
     /// What is declared of a topic, held against what is there.
-    func topic(_ declaration: TopicDeclaration) async -> [Finding] {
+    func topic(_ declaration: TopicDeclaration) async throws -> [Finding] {
         let (topic, name) = (declaration.topic, declaration.topic.name)
         var findings: [Finding] = []
         for partition in 0..<topic.partitions {
             let keys = broker.keys(name, partition)
             let subject = topic.partitions == 1 ? name.rawValue : "\(name) partition \(partition)"
-            let looked = await looking("topic", at: subject, into: &findings) {
+            let looked = try await looking("topic", at: subject, into: &findings) {
                 let length = try await broker.send(RedisCommand("XLEN", keys.events)).integer ?? 0
                 let due = try await firstDue(keys.scheduled)
                 return (length: length, due: due, now: try await broker.serverTime().milliseconds)

@@ -35,39 +35,48 @@ public struct Diagnosis: Sendable {
     /// - Throws: when the server goes away meanwhile.
     public func run() async throws -> [Finding] {
         var findings = ServerFacts.library(headers: HiredisLibrary.headers, file: HiredisLibrary.loadedFile)
-        let topics = await looking("topics", into: &findings) { try await broker.topics() } ?? []
-        let sound = await soundTopics(topics, into: &findings)
+        let topics = try await looking("topics", into: &findings) { try await broker.topics() } ?? []
+        let sound = try await soundTopics(topics, into: &findings)
         var declarations: [TopicDeclaration] = []
         for topic in sound {
-            let declaration = await looking("topics", at: topic.name.rawValue, into: &findings) {
+            let declaration = try await looking("topics", at: topic.name.rawValue, into: &findings) {
                 try await broker.declaration(of: topic.name)
             }
             if let declaration = declaration ?? nil { declarations.append(declaration) }
         }
         for node in try await nodes(topics, into: &findings) {
-            findings += await server(node, declarations)
+            findings += try await server(node, declarations)
         }
-        findings += try await clock()
-        findings += await rights(of: declarations)
+        if let found = try await looking("clock", into: &findings, clock) { findings += found }
+        findings += try await rights(of: declarations)
         for declaration in declarations {
-            findings += await topic(declaration)
-            findings += await groups(of: declaration)
+            findings += try await topic(declaration)
+            findings += try await groups(of: declaration)
         }
-        findings += await replays()
+        findings += try await replays()
         for url in databases { findings += await database(url) }
         return findings.enumerated().sorted {
             ($1.element.severity, $0.offset) < ($0.element.severity, $1.offset)
         }.map(\.element)
     }
 
-    /// What the body finds; when it may not look, a finding that says so, and nil.
+    /// What the body finds; when it may not look, or what it finds is not what it should be, a finding that says so, and nil.
+    ///
+    /// - Throws: when the server goes away.
     func looking<Value>(
         _ check: String, at subject: String = "server", into findings: inout [Finding],
         _ body: () async throws -> Value
-    ) async -> Value? {
+    ) async throws -> Value? {
         do { return try await body() } catch {
             let cause = (error as? FreshetError)?.cause ?? error as? RedisError
-            if cause?.serverCode == .noPermission {
+            if let cause, [.connectionFailed, .connectionLost, .timedOut].contains(cause.code) {
+                throw error
+            }
+            // Within a script the refusal has no code of its own before Redis 7.2.
+            let isScripts =
+                cause?.message.contains("user executing the script can't") == true
+                || cause?.message.contains("ACL failure in script") == true
+            if cause?.serverCode == .noPermission || isScripts {
                 findings.append(.cannotLook(check, subject, cause?.message ?? "\(error)"))
             } else {
                 findings.append(
@@ -109,7 +118,8 @@ public struct Diagnosis: Sendable {
         var nodes: [String: Node] = [:]
         for key in keys {
             guard
-                let text = await looking("info", into: &findings, { try await ask(["INFO"], at: key).string })
+                let text = try await looking(
+                    "info", into: &findings, { try await ask(["INFO"], at: key).string })
             else { return [] }
             let info = ServerFacts.parsed(text ?? "")
             let id = info["run_id"] ?? ""
