@@ -9,7 +9,7 @@ struct FreshetTool: AsyncParsableCommand {
         abstract:
             "The one tool to look with: topics, groups, consumers, events, retries and dead letters; and to put them right.",
         discussion: """
-            Something is wrong? In this order:
+            When something is wrong, in this order:
               freshet doctor                                  the server, rights, groups, databases: what is wrong, and what helps
               freshet groups --watch                          who keeps up, who falls behind, and how many replicas that would take
               freshet consumers --group payment               who lives, and what the dead ones hold
