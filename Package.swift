@@ -109,7 +109,10 @@ let package = Package(
             ["FreshetRecords", "FreshetReplay", "FreshetService", "Freshet", "Hiredis", arguments]),
         executable(
             "FreshetCLI",
-            ["FreshetReplay", "FreshetSchema", "FreshetService", "Freshet", "Hiredis", arguments]),
+            [
+                "FreshetRecords", "FreshetReplay", "FreshetSchema", "FreshetService", "Freshet", "Hiredis",
+                arguments,
+            ]),
         executable(
             "Shop",
             [
@@ -169,7 +172,9 @@ let package = Package(
                 arguments, lifecycle, logging, metrics,
             ]),
         tests("FreshetTestingTests", ["FreshetTesting", "Hiredis"]),
-        tests("FreshetToolsTests", ["Freshet", "Hiredis", "FreshetTesting"]),
+        tests(
+            "FreshetToolsTests",
+            ["Freshet", "FreshetRecords", "Hiredis", "FreshetTesting", lifecycle, logging]),
         tests("ShopEventsTests", ["ShopEvents", "Freshet"]),
         tests("ShopTests", ["Shop", "ShopEvents", "FreshetTesting"]),
         tests("EndToEndTests", ["Freshet", "FreshetRecords", "Hiredis", "FreshetTesting", grdb]),
