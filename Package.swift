@@ -85,7 +85,7 @@ let package = Package(
             "FreshetService",
             [
                 "Freshet", "FreshetRecords", "FreshetReplay", "FreshetSchema", "Hiredis", lifecycle, signals,
-                logging,
+                logging, metrics,
                 arguments,
             ]),
         library("FreshetTesting", ["Freshet", "Hiredis", "CLuaShims", logging, lifecycle]),
@@ -109,7 +109,10 @@ let package = Package(
             ["FreshetRecords", "FreshetReplay", "FreshetService", "Freshet", "Hiredis", arguments]),
         executable(
             "FreshetCLI",
-            ["FreshetReplay", "FreshetSchema", "FreshetService", "Freshet", "Hiredis", arguments]),
+            [
+                "FreshetRecords", "FreshetReplay", "FreshetSchema", "FreshetService", "Freshet", "Hiredis",
+                arguments,
+            ]),
         executable(
             "Shop",
             [
@@ -121,9 +124,9 @@ let package = Package(
         executable(
             "Bench",
             [
-                "Workbench", "Freshet", "FreshetRecords", "FreshetReplay", "Hiredis", "FreshetTesting",
-                "ShopEvents",
-                arguments,
+                "Workbench", "Freshet", "FreshetRecords", "FreshetReplay", "FreshetService", "Hiredis",
+                "FreshetTesting", "ShopEvents",
+                arguments, logging,
             ]),
         library("Workbench", [arguments, signals]),
         executable(
@@ -164,11 +167,14 @@ let package = Package(
         tests(
             "FreshetServiceTests",
             [
-                "FreshetService", "FreshetRecords", "FreshetSchema", "Freshet", "FreshetTesting", "Hiredis",
-                arguments, logging,
+                "FreshetService", "FreshetRecords", "FreshetReplay", "FreshetSchema", "Freshet",
+                "FreshetTesting", "Hiredis",
+                arguments, lifecycle, logging, metrics,
             ]),
         tests("FreshetTestingTests", ["FreshetTesting", "Hiredis"]),
-        tests("FreshetToolsTests", ["Freshet", "Hiredis", "FreshetTesting"]),
+        tests(
+            "FreshetToolsTests",
+            ["Freshet", "FreshetRecords", "Hiredis", "FreshetTesting", lifecycle, logging]),
         tests("ShopEventsTests", ["ShopEvents", "Freshet"]),
         tests("ShopTests", ["Shop", "ShopEvents", "FreshetTesting"]),
         tests("EndToEndTests", ["Freshet", "FreshetRecords", "Hiredis", "FreshetTesting", grdb]),
