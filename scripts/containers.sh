@@ -163,6 +163,11 @@ images() {
         expect "$program starts without rights" podman run --rm --network=none "${hardened[@]}" "docker.io/freshet/$program:dev" --help
         expect "$program is nobody's who matters" [ "$(podman image inspect --format '{{.Config.User}}' "docker.io/freshet/$program:dev")" = 65532:65532 ]
     done
+    # What docs/alerts.md says to type is there to be typed.
+    local command
+    while read -r -a command; do
+        expect "docs/alerts.md: ${command[*]}" podman run --rm --network=none "${hardened[@]}" "docker.io/freshet/${command[0]}:dev" "${command[@]:1}" --help
+    done < <(sed -n '/^```sh$/,/^```$/ p' docs/alerts.md | grep -E '^(freshet|replay) ' | sed -E 's/ [-$].*//' | sort -u)
     probe=yes
     podman network create probe >/dev/null
     podman run -d --name probe-redis --network probe docker.io/library/redis:7-bookworm redis-server --save '' --protected-mode no >/dev/null
