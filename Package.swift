@@ -85,7 +85,7 @@ let package = Package(
             "FreshetService",
             [
                 "Freshet", "FreshetRecords", "FreshetReplay", "FreshetSchema", "Hiredis", lifecycle, signals,
-                logging,
+                logging, metrics,
                 arguments,
             ]),
         library("FreshetTesting", ["Freshet", "Hiredis", "CLuaShims", logging, lifecycle]),
@@ -124,9 +124,9 @@ let package = Package(
         executable(
             "Bench",
             [
-                "Workbench", "Freshet", "FreshetRecords", "FreshetReplay", "Hiredis", "FreshetTesting",
-                "ShopEvents",
-                arguments,
+                "Workbench", "Freshet", "FreshetRecords", "FreshetReplay", "FreshetService", "Hiredis",
+                "FreshetTesting", "ShopEvents",
+                arguments, logging,
             ]),
         library("Workbench", [arguments, signals]),
         executable(
@@ -167,8 +167,9 @@ let package = Package(
         tests(
             "FreshetServiceTests",
             [
-                "FreshetService", "FreshetRecords", "FreshetSchema", "Freshet", "FreshetTesting", "Hiredis",
-                arguments, logging,
+                "FreshetService", "FreshetRecords", "FreshetReplay", "FreshetSchema", "Freshet",
+                "FreshetTesting", "Hiredis",
+                arguments, lifecycle, logging, metrics,
             ]),
         tests("FreshetTestingTests", ["FreshetTesting", "Hiredis"]),
         tests(

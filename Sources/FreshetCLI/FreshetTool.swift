@@ -26,6 +26,7 @@ struct FreshetTool: AsyncParsableCommand {
               freshet publish orders --type order.placed --key o-1 --data '{"id":1}'
               freshet invalid errors --topic orders --group payment
               freshet schema check schemas /tmp/new-schemas
+              freshet exporter --namespace shop --once
 
             Examples and what the columns mean: freshet help COMMAND. Data goes to standard output, everything else to standard error.
 
@@ -35,7 +36,7 @@ struct FreshetTool: AsyncParsableCommand {
         subcommands: [
             Doctor.self, Groups.self, Consumers.self, Pending.self, Retries.self, Dead.self, Invalid.self,
             Tail.self,
-            Check.self, Topics.self, Publish.self, Schema.self,
+            Check.self, Exporter.self, Topics.self, Publish.self, Schema.self,
         ])
 
     static func main() async {

@@ -106,9 +106,11 @@ public struct Worker: Sendable {
         if let options = settings.rebuild {
             return try await Rebuild.runAlone(worker, options, services: services, until: stop)
         }
-        // Shut down in reverse: subscriptions first, then the relay, which publishes what the last handlers wrote.
+        let own = try await services(worker)
+        // Shut down in reverse: subscriptions first, then the relay, which publishes what the last handlers wrote, and last what
+        // is said of them.
         let all: [any Service] =
-            [records.relay, RebuildService(worker: worker, services: services)] + (try await services(worker))
+            worker.polling(own) + [records.relay, RebuildService(worker: worker, services: services)] + own
         var configuration = ServiceGroupConfiguration(
             services: all.map { .init(service: $0) }
                 + [
