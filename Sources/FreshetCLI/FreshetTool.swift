@@ -41,7 +41,7 @@ struct FreshetTool: AsyncParsableCommand {
 
     static func main() async {
         // A monitor takes every other exit code for a broken plugin.
-        if CommandLine.arguments.dropFirst().first == "check" { return await Check.runForMonitor() }
-        await Tool.main(Self.self)
+        let isForMonitor = CommandLine.arguments.dropFirst().first == "check"
+        await Tool.main(Self.self, failing: isForMonitor ? Check.endUnknown : nil)
     }
 }
