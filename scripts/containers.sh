@@ -218,6 +218,7 @@ place() { as place; tool shop place --orders /orders.csv "$@"; }
 healthy() {
     local id worker
     for worker in "${workers[@]}"; do
+        [ -n "$(containers "$worker")" ] || { echo "no $worker runs"; return 1; }
         for id in $(containers "$worker"); do podman healthcheck run "$id" >/dev/null || { podman inspect "$id" --format '{{.Name}} is not healthy'; return 1; }; done
     done
 }
@@ -225,6 +226,7 @@ healthy() {
 restricted() {
     local id pid all=("$@")
     [ $# -gt 0 ] || mapfile -t all < <(for worker in "${workers[@]}"; do containers "$worker"; done)
+    [ ${#all[@]} -ge 3 ] || return 1
     for id in "${all[@]}"; do
         pid=$(podman inspect --format '{{.State.Pid}}' "$id")
         grep -qE '^CapEff:\s+0+$' "/proc/$pid/status" && grep -qE '^NoNewPrivs:\s+1$' "/proc/$pid/status" &&
@@ -237,6 +239,7 @@ drains() {
     ids=$(podman ps -q --filter "label=com.docker.compose.project=$project" | while read -r id; do
         podman inspect --format '{{.Id}} {{index .Config.Labels "com.docker.compose.service"}}' "$id"; done |
         awk '$2 ~ /^(order|customer|payment)$/ { print $1 }')
+    [ "$(wc -w <<<"$ids")" -ge 3 ] || { echo "no workers run"; return 1; }
     compose stop "${workers[@]}" >/dev/null 2>&1
     [ $((SECONDS - start)) -lt 30 ] || { echo "took $((SECONDS - start)) s"; return 1; }
     for id in $ids; do
