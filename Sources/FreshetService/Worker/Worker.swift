@@ -33,6 +33,10 @@ public struct Worker: Sendable {
 
     /// Runs the service until SIGTERM or SIGINT, drains, and returns. A second signal ends the process at once (130).
     ///
+    /// To drain is to stop reading, to hand back what was not started, to let handlers end, to settle what they did, and to
+    /// publish what they said. Handlers that have not ended shortly before the drain timeout are cancelled; whatever has not at
+    /// the timeout ends with the process. What is not settled then another consumer takes over after the lease: `partlyDone`.
+    ///
     /// Throws a `ToolError` for what cannot work: `badConfiguration` (URL, password, database), `unreachable` when there is
     /// no connection to Redis within the connect timeout, `badConfiguration` for a contract that differs from the handlers.
     ///
@@ -62,27 +66,33 @@ public struct Worker: Sendable {
         // Trapped once, from the first moment to the last: a signal between two traps would be lost.
         let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
         let stop = StopRequest()
+        let logger = Logger(label: source) { _ in
+            LineLogHandler(service: source, level: settings.logLevel, format: settings.logFormat)
+        }
+        let drain = Drain(within: settings.drainTimeout, logger)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask {
                 var count = 0
                 for await _ in signals {
                     count += 1
-                    if count == 2 { exit(ExitStatus.interrupted.rawValue) }
+                    if count == 2 { _exit(ExitStatus.interrupted.rawValue) }
+                    drain.begin()
                     stop.make()
                 }
             }
             defer { tasks.cancelAll() }
-            try await run(settings, source: source, migrations: migrations, services: services, until: stop)
+            try await run(
+                settings, source: source, migrations: migrations, services: services, until: stop, drain,
+                logger)
+            try drain.end()
         }
     }
 
     private static func run(
         _ settings: WorkerSettings, source: String, migrations: [Migration],
-        services: @escaping @Sendable (Worker) async throws -> [any Service], until stop: StopRequest
+        services: @escaping @Sendable (Worker) async throws -> [any Service], until stop: StopRequest,
+        _ drain: Drain, _ logger: Logger
     ) async throws {
-        let logger = Logger(label: source) { _ in
-            LineLogHandler(service: source, level: settings.logLevel, format: settings.logFormat)
-        }
         if let drill = Drill.description {
             guard drill.isValid else { throw ToolError(.badConfiguration, drill.text) }
             logger.warning("this process will die or freeze on purpose", metadata: ["drill": "\(drill.text)"])
@@ -106,9 +116,12 @@ public struct Worker: Sendable {
         if let options = settings.rebuild {
             return try await Rebuild.runAlone(worker, options, services: services, until: stop)
         }
+        let own = try await services(worker)
+        drain.watch(own)
         // Shut down in reverse: subscriptions first, then the relay, which publishes what the last handlers wrote.
         let all: [any Service] =
-            [records.relay, RebuildService(worker: worker, services: services)] + (try await services(worker))
+            [records.relay, RebuildService(worker: worker, services: services)]
+            + (own.isEmpty ? [] : [ServicesTogether(services: own)])
         var configuration = ServiceGroupConfiguration(
             services: all.map { .init(service: $0) }
                 + [
@@ -117,7 +130,7 @@ public struct Worker: Sendable {
                         successTerminationBehavior: .gracefullyShutdownGroup)
                 ],
             logger: logger)
-        configuration.maximumGracefulShutdownDuration = settings.drainTimeout
+        configuration.maximumGracefulShutdownDuration = drain.patience
         logger.notice(
             "started",
             metadata: ["redis": "\(settings.redis.displayName)", "consumer": "\(settings.consumer)"])
@@ -126,7 +139,6 @@ public struct Worker: Sendable {
         } catch let error as FreshetError {
             throw ToolError(error.cause?.code == .authentication ? .badConfiguration : .failed, error.message)
         }
-        logger.notice("drained")
     }
 
     /// A subscription of this worker's group with its settings. With `.perKey` the worker's records are its fence.
