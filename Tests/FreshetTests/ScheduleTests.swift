@@ -207,6 +207,15 @@ private final class Scheduled {
         #expect(Balance.plan(for: "c1", among: uneven, partitions: 3) == .init())
     }
 
+    @Test func `who is leaving has no part any more, and what it still owns is not free`() {
+        var all = members([[0, 1], [2], []])
+        all[0].isLeaving = true
+        #expect(
+            Balance.plan(for: "c1", among: all, partitions: 4) == .init(take: [3], free: [3], isWaiting: true)
+        )
+        #expect(Balance.plan(for: "c0", among: all, partitions: 4) == .init())
+    }
+
     @Test func `what stays free is taken by anyone, since who was to take it may be dead`() {
         let all = members([[0], [1], []])
         let first = Balance.plan(for: "c0", among: all, partitions: 4)

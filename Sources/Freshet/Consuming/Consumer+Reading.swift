@@ -169,8 +169,11 @@ extension Consumer {
 
     /// Wakes a share's reader from its blocking read, so that a shutdown or a new partition does not wait for it. An ACL
     /// may forbid it; then the read ends by itself after `block`.
-    func wakeReader(of share: Share) async {
+    ///
+    /// - Returns: false when there was no server to ask.
+    @discardableResult
+    func wakeReader(of share: Share) async -> Bool {
         share.alarm.ring()
-        if !states[share.index].reading.isEmpty { await broker.client.unblock(share.reader) }
+        return states[share.index].reading.isEmpty ? true : await broker.client.unblock(share.reader)
     }
 }

@@ -27,12 +27,12 @@ extension Consumer {
             }
             if share.index == 0 { wakeForTime(now) }
             if isDraining && !states[share.index].hasStopped {
-                // A server that is away wakes nobody. What it may have given to the read comes to light after a lease.
-                let isStuckAt = stuckAt ?? clock.now + options.block + .seconds(1)
-                stuckAt = isStuckAt
-                if clock.now > isStuckAt { share.reader.close() }
                 // Until the reader has stopped: it may have been between two reads when it was woken.
-                await wakeReader(of: share)
+                let isHeard = await wakeReader(of: share)
+                // A server that is away wakes nobody. What it may have given to the read comes to light after a lease.
+                let latest = clock.now + (isHeard ? options.block + .seconds(1) : .seconds(1))
+                stuckAt = min(stuckAt ?? latest, latest)
+                if let stuckAt, clock.now > stuckAt { share.reader.close() }
                 await share.upkeepAlarm.wait(for: .milliseconds(20))
                 continue
             }

@@ -293,12 +293,16 @@ actor Consumer {
         if isOrdered { forget(entry) } else { finish(entry, .released) }
     }
 
+    /// How long what is only courteous may take at the end.
+    static let farewell = Duration.seconds(1)
+
     private func leave(_ share: Share) async {
         guard !Task.isCancelled else { return }
         for stream in share.streams {
             do {
                 try await Scripts.leave.run(
-                    on: broker.client, keys: [stream.key], arguments: [group.rawValue, name.rawValue])
+                    on: broker.client, keys: [stream.key], arguments: [group.rawValue, name.rawValue],
+                    timeout: Self.farewell)
             } catch  where error.isRetryable {
                 return  // the server is away, and so is the time of a shutdown
             } catch {}

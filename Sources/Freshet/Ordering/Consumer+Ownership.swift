@@ -27,7 +27,8 @@ extension Consumer {
         guard !Task.isCancelled else { return }
         leaveAll()
         await giveBackWhatIsIdle()
-        let hasLeft = try? await broker.client.send(RedisCommand("HDEL", membersKey, name.rawValue))
+        let hasLeft = try? await broker.client.send(
+            RedisCommand("HDEL", membersKey, name.rawValue), timeout: Self.farewell)
         if hasLeft != nil { await changes?.tell() }
     }
 
@@ -49,7 +50,7 @@ extension Consumer {
                     // It says so again after at most half a lease: who is silent for longer is not waited for.
                     name.rawValue, options.lease.inMilliseconds * 3 / 4,
                     (isDraining ? "-" : "") + owned.map(String.init).joined(separator: ","),
-                ])
+                ], timeout: isDraining ? Self.farewell : nil)
             members = Self.members(reply)
         } catch {
             // Those who own a partition keep it: only who gets what waits.
@@ -227,7 +228,7 @@ extension Consumer {
             do throws(RedisError) {
                 try await LeaseScripts.free.run(
                     on: broker.client, keys: [broker.keys(topic.name, partition).lease(group)],
-                    arguments: [name.rawValue, epoch])
+                    arguments: [name.rawValue, epoch], timeout: isDraining ? Self.farewell : nil)
                 logger.info("gave a partition back", metadata: ["partition": "\(partition)"])
             } catch {
                 isServerAway = error.isRetryable

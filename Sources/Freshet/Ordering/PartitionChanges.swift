@@ -25,7 +25,8 @@ final class PartitionChanges: Sendable {
     /// Tells the others.
     func tell() async {
         // Also when it cannot be said: then they look later.
-        _ = try? await LeaseScripts.tell.run(on: client, keys: [key], arguments: [name.rawValue])
+        _ = try? await LeaseScripts.tell.run(
+            on: client, keys: [key], arguments: [name.rawValue], timeout: .seconds(1))
     }
 
     /// Waits for what is told behind this position, and moves it on. Whether another consumer told something.

@@ -12,8 +12,8 @@ struct ScaleCommand: AsyncParsableCommand {
         abstract:
             "Measures one group with 1, 2, 4 and 8 workers, and then while workers come, leave and are killed.",
         discussion: """
-            A handler waits, so that a worker's rate is bounded by its waiting and not by the processor: concurrency events per \
-            wait. While workers come and go, handlers write to the records: each event must have its effect, once. Last, the \
+            A handler waits, so that a worker's rate is bounded by its waiting and not by the processor: by default it handles one \
+            event at a time, so 200 a second. While workers come and go, handlers write to the records: each event must have its effect, once. Last, the \
             shop's workers come and go under load, and 'shop verify' must find nothing (--orders 0 leaves it out).
             """)
 
@@ -39,7 +39,7 @@ struct ScaleCommand: AsyncParsableCommand {
     var wait = 5
 
     @Option(help: "Events that a worker handles side by side.")
-    var concurrency = 4
+    var concurrency = 1
 
     @Option(help: "Seconds in which workers come and go, for each ordering.")
     var churn = 30

@@ -72,6 +72,21 @@ actor Feeder {
     }
 }
 
+/// How long this machine leaves a process alone that has something to do: what others do on it is no fault of what is proved.
+actor Stalls {
+    /// The longest, beyond what was asked for.
+    private(set) var longest = Duration.zero
+
+    /// Looks until it is cancelled.
+    func watch() async {
+        while !Task.isCancelled {
+            let began = ContinuousClock.now
+            guard (try? await Task.sleep(for: .milliseconds(5))) != nil else { return }
+            longest = max(longest, ContinuousClock.now - began - .milliseconds(5))
+        }
+    }
+}
+
 /// What the records say: every event that was published had its effect, once.
 struct RecordedEffects {
     let missing: Set<String>
