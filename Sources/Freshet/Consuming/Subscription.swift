@@ -66,6 +66,8 @@ public struct Subscription: Service {
     /// How many deliveries it has taken and not settled, once it has ended or will not: they are another consumer's after the
     /// lease.
     package var unsettled: Int { core.unsettled }
+    /// Its signs of life.
+    package var pulse: Pulse { core.pulse }
 
     func handler(forRebuildOf type: EventType) -> Handler? { core.handlers[type, .rebuild] }
 

@@ -71,7 +71,9 @@ final class Drain: Sendable {
     private func tooLong(_ left: Int) -> ToolError {
         ToolError(
             .partlyDone,
-            "\(left) deliveries did not end within \(limit) (FRESHET_DRAIN_TIMEOUT); another consumer takes them over after the lease"
+            left > 0
+                ? "not settled within \(limit) (FRESHET_DRAIN_TIMEOUT): \(left) of the events that were taken; another consumer takes over after the lease"
+                : "not ended within \(limit) (FRESHET_DRAIN_TIMEOUT)"
         )
     }
 }

@@ -60,7 +60,9 @@ struct DrainCommand: AsyncParsableCommand {
         let setting = WorkerSetting(
             stage: stage, ordering: ordering, concurrency: 8, wait: 0...20, databaseURL: database)
         let workers = Consumers(setting)
-        let feeder = Feeder()
+        let (feeder, stalls) = (Feeder(), Stalls())
+        let watch = Task { await stalls.watch() }
+        defer { watch.cancel() }
         var (random, leavings) = (Seeded(seed), [Consumers.Leaving]())
         for _ in 0..<3 { try workers.start() }
         try await withThrowingTaskGroup(of: Void.self) { tasks in
@@ -83,12 +85,12 @@ struct DrainCommand: AsyncParsableCommand {
         await workers.leaveAll()
         return try await judge(
             Findings(journals: workers.journals), leavings, setting, await feeder.published, isSettled,
-            unasked)
+            unasked, longestStall: await stalls.longest)
     }
 
     private func judge(
         _ findings: Findings, _ leavings: [Consumers.Leaving], _ setting: WorkerSetting,
-        _ published: Set<String>, _ isSettled: Bool, _ unasked: [String]
+        _ published: Set<String>, _ isSettled: Bool, _ unasked: [String], longestStall: Duration
     ) async throws -> Bool {
         let group = setting.group.rawValue
         let handOvers = findings.handOvers(after: leavings, group, setting.stage.topic)
@@ -97,6 +99,7 @@ struct DrainCommand: AsyncParsableCommand {
         print("  from SIGTERM to the exit                       \(Spread(took))")
         print("  from SIGTERM to a peer's having it             \(Spread(handOvers.map(\.fromRequest)))")
         print("  from being handed back to a peer's having it   \(Spread(handOvers.map(\.fromHandingBack)))")
+        print("  meanwhile this process stood still for at most \(Int(longestStall.inSeconds * 1000)) ms")
         var verdict = Verdict()
         verdict.check("everything is settled", isSettled ? [] : ["\(published.count) events"])
         verdict.check("nobody ended unasked", unasked)
