@@ -63,6 +63,9 @@ public struct Subscription: Service {
             handlers: handlers, counters: counters, logger: logger)
     }
 
+    /// How many deliveries it has taken and not settled, once it has ended or will not: they are another consumer's after the
+    /// lease.
+    package var unsettled: Int { core.unsettled }
     /// Its signs of life.
     package var pulse: Pulse { core.pulse }
 

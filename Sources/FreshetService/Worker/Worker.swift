@@ -33,6 +33,10 @@ public struct Worker: Sendable {
 
     /// Runs the service until SIGTERM or SIGINT, drains, and returns. A second signal ends the process at once (130).
     ///
+    /// To drain is to stop reading, to hand back what was not started, to let handlers end, to settle what they did, and to
+    /// publish what they said. Handlers that have not ended shortly before the drain timeout are cancelled; whatever has not at
+    /// the timeout ends with the process. What is not settled then another consumer takes over after the lease: `partlyDone`.
+    ///
     /// Throws a `ToolError` for what cannot work: `badConfiguration` (URL, password, database), `unreachable` when there is
     /// no connection to Redis within the connect timeout, `badConfiguration` for a contract that differs from the handlers.
     ///
@@ -74,6 +78,7 @@ public struct Worker: Sendable {
         let logger = Logger(label: source) { _ in
             LineLogHandler(service: source, level: settings.logLevel, format: settings.logFormat)
         }
+        let drain = Drain(within: settings.drainTimeout, logger)
         var http: HTTPService?
         if let address = settings.http, !settings.migrateOnly {
             http = try await HTTPService.start(
@@ -82,13 +87,15 @@ public struct Worker: Sendable {
         }
         // The last that is shut down: it answers throughout the drain.
         defer { http?.stop() }
-        let process = Process(settings: settings, health: health, http: http?.address, logger: logger)
+        let process = Process(
+            settings: settings, health: health, http: http?.address, drain: drain, logger: logger)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask {
                 var count = 0
                 for await _ in signals {
                     count += 1
-                    if count == 2 { exit(ExitStatus.interrupted.rawValue) }
+                    if count == 2 { _exit(ExitStatus.interrupted.rawValue) }
+                    drain.begin()
                     // First, so that who asks knows it before reading stops.
                     health.drains()
                     stop.make()
@@ -96,6 +103,7 @@ public struct Worker: Sendable {
             }
             defer { tasks.cancelAll() }
             try await run(process, source: source, migrations: migrations, services: services, until: stop)
+            try drain.end()
         }
     }
 
@@ -104,6 +112,7 @@ public struct Worker: Sendable {
         let settings: WorkerSettings
         let health: Health
         let http: HTTPAddress?
+        let drain: Drain
         let logger: Logger
     }
 
@@ -141,7 +150,9 @@ public struct Worker: Sendable {
         // Shut down in reverse: subscriptions first, then the relay, which publishes what the last handlers wrote, and last what
         // is said of them.
         let all: [any Service] =
-            worker.polling(own) + [records.relay, RebuildService(worker: worker, services: services)] + own
+            worker.polling(own) + [records.relay, RebuildService(worker: worker, services: services)]
+            + (own.isEmpty ? [] : [ServicesTogether(services: own)])
+        process.drain.watch(own)
         health.runs(own.compactMap { $0 as? Subscription })
         var configuration = ServiceGroupConfiguration(
             services: all.map { .init(service: $0) }
@@ -151,7 +162,7 @@ public struct Worker: Sendable {
                         successTerminationBehavior: .gracefullyShutdownGroup)
                 ],
             logger: logger)
-        configuration.maximumGracefulShutdownDuration = settings.drainTimeout
+        configuration.maximumGracefulShutdownDuration = process.drain.patience
         var started: Logger.Metadata = [
             "redis": "\(settings.redis.displayName)", "consumer": "\(settings.consumer)",
         ]
@@ -162,7 +173,6 @@ public struct Worker: Sendable {
         } catch let error as FreshetError {
             throw ToolError(error.cause?.code == .authentication ? .badConfiguration : .failed, error.message)
         }
-        logger.notice("drained")
     }
 
     /// A subscription of this worker's group with its settings. With `.perKey` the worker's records are its fence.
