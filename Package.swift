@@ -88,7 +88,7 @@ let package = Package(
             "FreshetService",
             [
                 "Freshet", "FreshetRecords", "FreshetReplay", "FreshetSchema", "Hiredis", lifecycle, signals,
-                logging,
+                logging, metrics,
                 arguments, http, sockets,
             ]),
         library("FreshetTesting", ["Freshet", "Hiredis", "CLuaShims", logging, lifecycle]),
@@ -112,7 +112,10 @@ let package = Package(
             ["FreshetRecords", "FreshetReplay", "FreshetService", "Freshet", "Hiredis", arguments]),
         executable(
             "FreshetCLI",
-            ["FreshetReplay", "FreshetSchema", "FreshetService", "Freshet", "Hiredis", arguments]),
+            [
+                "FreshetRecords", "FreshetReplay", "FreshetSchema", "FreshetService", "Freshet", "Hiredis",
+                arguments,
+            ]),
         executable(
             "Shop",
             [
@@ -124,9 +127,9 @@ let package = Package(
         executable(
             "Bench",
             [
-                "Workbench", "Freshet", "FreshetRecords", "FreshetReplay", "Hiredis", "FreshetTesting",
-                "ShopEvents",
-                arguments,
+                "Workbench", "Freshet", "FreshetRecords", "FreshetReplay", "FreshetService", "Hiredis",
+                "FreshetTesting", "ShopEvents",
+                arguments, logging,
             ]),
         library("Workbench", [arguments, signals]),
         executable(
@@ -167,12 +170,14 @@ let package = Package(
         tests(
             "FreshetServiceTests",
             [
-                "FreshetService", "FreshetRecords", "FreshetSchema", "Freshet", "FreshetTesting", "Hiredis",
-                sockets,
-                arguments, logging,
+                "FreshetService", "FreshetRecords", "FreshetReplay", "FreshetSchema", "Freshet",
+                "FreshetTesting", "Hiredis",
+                arguments, lifecycle, logging, metrics, sockets,
             ]),
         tests("FreshetTestingTests", ["FreshetTesting", "Hiredis"]),
-        tests("FreshetToolsTests", ["Freshet", "Hiredis", "FreshetTesting"]),
+        tests(
+            "FreshetToolsTests",
+            ["Freshet", "FreshetRecords", "Hiredis", "FreshetTesting", lifecycle, logging]),
         tests("ShopEventsTests", ["ShopEvents", "Freshet"]),
         tests("ShopTests", ["Shop", "ShopEvents", "FreshetTesting"]),
         tests("EndToEndTests", ["Freshet", "FreshetRecords", "Hiredis", "FreshetTesting", grdb]),

@@ -82,7 +82,7 @@ extension Consumer {
         }
         for (key, entries) in read {
             if let stream = streams.first(where: { $0.key == key }) {
-                take(entries, of: stream, readAt: readAt)
+                take(entries, of: stream, from: .stream(stream), readAt: readAt)
             }
         }
         return true
@@ -106,7 +106,8 @@ extension Consumer {
 
     /// Takes up entries that the server has given to this consumer.
     func take(
-        _ entries: [StreamEntry], of stream: ReadStream, readAt: ContinuousClock.Instant,
+        _ entries: [StreamEntry], of stream: ReadStream, from source: SubscriptionMetrics.Source,
+        readAt: ContinuousClock.Instant,
         suspects: [StreamID: Int] = [:]
     ) {
         if isOrdered {
@@ -117,6 +118,7 @@ extension Consumer {
                 lastRead[place] = max(lastRead[place] ?? .zero, last)
             }
         }
+        metrics.delivered(entries.count, from: source)
         for entry in entries {
             guard let held = decode(entry, of: stream, claimedUntil: readAt + options.lease) else { continue }
             if !suspects.isEmpty { held.suspicion = suspects[entry.id] ?? 0 }

@@ -61,6 +61,7 @@ actor Consumer {
     nonisolated let options: SubscriptionOptions
     nonisolated let handlers: HandlerTable
     nonisolated let counters: SubscriptionCounters
+    nonisolated let metrics: SubscriptionMetrics
     nonisolated let logger: Logger
     nonisolated let pulse: Pulse
     private nonisolated let start: StartPosition
@@ -79,12 +80,16 @@ actor Consumer {
     var cursors: [ObjectIdentifier: StreamID] = [:]
     var schedule: Schedule
     var lanes = Lanes()
+    /// How many deliveries are in handlers.
+    var running = 0
     var breaker: CircuitBreaker
     var texts = KnownTexts()
     /// Entries of which the process may die run one at a time.
     var suspectTurn = SuspectTurn()
     /// By partition; none with `.any`.
-    var tenures: [Tenure]
+    var tenures: [Tenure] {
+        didSet { metrics.owning(tenures.count { $0.isOwned }) }
+    }
     /// With an order, the last entry of each stream that has come, and the streams of which more may have been given to us: the
     /// reply was lost.
     var lastRead: [ObjectIdentifier: StreamID] = [:]
@@ -114,6 +119,7 @@ actor Consumer {
         self.options = options
         self.handlers = handlers
         self.counters = counters
+        metrics = SubscriptionMetrics(topic: topic.name, group: group)
         self.logger = logger
         // While a batch is handled the next one gathers.
         capacity = max(options.concurrency, handlers.largestBatch > 1 ? 2 * handlers.largestBatch : 1)

@@ -77,7 +77,8 @@ public struct Worker: Sendable {
         var http: HTTPService?
         if let address = settings.http, !settings.migrateOnly {
             http = try await HTTPService.start(
-                on: address, Endpoints(health: health, metrics: nil), logger: logger)
+                on: address, Endpoints(health: health, metrics: metricsText(of: source, health)),
+                logger: logger)
         }
         // The last that is shut down: it answers throughout the drain.
         defer { http?.stop() }
@@ -136,9 +137,11 @@ public struct Worker: Sendable {
         if let options = settings.rebuild {
             return try await Rebuild.runAlone(worker, options, services: services, until: stop)
         }
-        // Shut down in reverse: subscriptions first, then the relay, which publishes what the last handlers wrote.
         let own = try await services(worker)
-        let all: [any Service] = [records.relay, RebuildService(worker: worker, services: services)] + own
+        // Shut down in reverse: subscriptions first, then the relay, which publishes what the last handlers wrote, and last what
+        // is said of them.
+        let all: [any Service] =
+            worker.polling(own) + [records.relay, RebuildService(worker: worker, services: services)] + own
         health.runs(own.compactMap { $0 as? Subscription })
         var configuration = ServiceGroupConfiguration(
             services: all.map { .init(service: $0) }
