@@ -23,7 +23,7 @@ private final class Scheduled {
     func fetched(_ entries: [HeldEntry], of count: Int, in lane: KeyLane) -> KeyLane? {
         schedule.fetched(entries, of: count, in: lane)
     }
-    func drop(_ partition: Int) -> [HeldEntry] { schedule.drop(partition) }
+    func drop(_ partition: Int) -> [HeldEntry] { schedule.drop(partition..<partition + 1) }
 }
 
 /// Who starts when, without a server.

@@ -320,6 +320,7 @@ extension Consumer {
 
     /// The handler was cancelled, or its partition is lost: the entry stays pending, for another consumer after the lease.
     func abandon(_ entry: HeldEntry) {
+        if Task.isCancelled { leaveUnsettled(1) }
         probeEnded(entry)
         forget(entry)
     }

@@ -7,7 +7,7 @@ extension Consumer {
     func read(_ share: Share) async {
         do throws(FreshetError) { try await readUntilDraining(share) } catch { failure = error }
         beginDraining()
-        readerEnded()
+        readerEnded(share)
     }
 
     private func readUntilDraining(_ share: Share) async throws(FreshetError) {
@@ -122,7 +122,7 @@ extension Consumer {
         for entry in entries {
             guard let held = decode(entry, of: stream, claimedUntil: readAt + options.lease) else { continue }
             if !suspects.isEmpty { held.suspicion = suspects[entry.id] ?? 0 }
-            if hasStoppedReading {
+            if states[share(of: stream.partition).index].hasStopped {
                 // Nobody takes it up any more: a shutdown began while the server was asked.
                 hold(held)
                 handBack(held)

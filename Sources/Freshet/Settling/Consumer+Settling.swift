@@ -81,7 +81,7 @@ extension Consumer {
 
     private func acknowledge(_ entries: [HeldEntry], of stream: ReadStream) async {
         let ids = entries.map(\.id)
-        await persist { () async throws(RedisError) in
+        await persist(entries.count) { () async throws(RedisError) in
             let count = try await self.broker.client.send(.xack(stream.key, self.group.rawValue, ids))
             self.counters.add(.acknowledged, count)
             self.counters.add(.fenced, ids.count - count)
@@ -103,7 +103,7 @@ extension Consumer {
         let sorted = endings.sorted { $0.entry.id < $1.entry.id }
         for start in stride(from: 0, to: sorted.count, by: Self.scriptBatch) {
             let batch = sorted[start..<min(start + Self.scriptBatch, sorted.count)]
-            await persist { () async throws(RedisError) in
+            await persist(batch.count) { () async throws(RedisError) in
                 try await self.perform(batch, of: stream)
             }
             for (entry, _) in batch { forget(entry) }
@@ -150,7 +150,7 @@ extension Consumer {
     }
 
     /// Until it is done: repeating a settlement that ran after all finds the entry settled and changes nothing.
-    private func persist(_ action: () async throws(RedisError) -> Void) async {
+    private func persist(_ count: Int, _ action: () async throws(RedisError) -> Void) async {
         var pause = Duration.milliseconds(20)
         while true {
             do throws(RedisError) {
@@ -158,6 +158,7 @@ extension Consumer {
             } catch {
                 let isGone = error.serverCode == .noGroup
                 guard error.isRetryable, !Task.isCancelled else {
+                    if Task.isCancelled { leaveUnsettled(count) }
                     if error.code != .cancelled, !isGone {
                         logger.error(
                             "cannot settle; the event will come again", metadata: ["reason": "\(error)"])
