@@ -121,7 +121,8 @@ public struct Worker: Sendable {
         services: @escaping @Sendable (Worker) async throws -> [any Service], until stop: StopRequest
     ) async throws {
         let (settings, health, drain, logger) = (
-            process.settings, process.health, process.drain, process.logger)
+            process.settings, process.health, process.drain, process.logger
+        )
         if let drill = Drill.description {
             guard drill.isValid else { throw ToolError(.badConfiguration, drill.text) }
             logger.warning("this process will die or freeze on purpose", metadata: ["drill": "\(drill.text)"])
