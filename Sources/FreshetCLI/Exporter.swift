@@ -11,17 +11,21 @@ struct Exporter: AsyncParsableCommand {
             groups, and replays to them. docs/metrics.md says what each number means.
 
             Examples:
-              freshet exporter --namespace shop --once
+              freshet exporter --namespace shop --http-port 9400
+              freshet exporter --namespace shop --once | promtool check metrics
             """)
 
     @Flag(help: "Print the metrics and end.") var once = false
+    @OptionGroup var http: HTTPFlags
     @OptionGroup var connection: ConnectionOptions
 
     func run() async throws {
-        guard once else { throw ToolError(.usage, "say --once") }
         // Before there is a connection, which counts too.
         _ = PrometheusMetrics.bootstrap()
         try await connection.withBroker { broker in
+            guard once else {
+                return try await MetricsExporter.serve(broker, on: http, settings: connection.settings())
+            }
             let text = try await MetricsExporter(of: broker).once()
             // Its last line ends where `write` ends a line.
             StandardOutput.write(String(text.dropLast()))

@@ -184,4 +184,20 @@ import Testing
             }
         }
     }
+
+    @Test func `the exporter is asked like a worker, and SIGTERM ends it with 0`() async throws {
+        let (folder, port) = (try Folder(), freePort())
+        try await withRedisServer { server in
+            let environment = ["REDIS_URL": server.url, "HTTP_PORT": "\(port)"]
+            let exporter = try Program.start("freshet", ["exporter"], environment: environment, in: folder)
+            try await eventually("it is ready") { try await Self.isWell("ready", port, folder) }
+            await server.kill()
+            try await eventually("it is not ready") { try await !Self.isWell("ready", port, folder) }
+            let live = try await Self.health("live", port, folder)
+            #expect(live.ending == .exited(0))
+            exporter.child.signal(SIGTERM)
+            let outcome = try await exporter.outcome(within: .seconds(30))
+            #expect(outcome.ending == .exited(0), "\(outcome.errors)")
+        }
+    }
 }

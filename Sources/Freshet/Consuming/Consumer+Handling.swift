@@ -52,6 +52,11 @@ extension Consumer {
     }
 
     func runLane() async {
+        let handled = HandledNow(topic.name, group)
+        await HandledNow.$here.withValue(handled) { await runLane(saying: handled) }
+    }
+
+    private func runLane(saying handled: HandledNow) async {
         var turnBegan = ContinuousClock.now
         var inTurn = 0
         lanes.isOneComing = false
@@ -61,6 +66,7 @@ extension Consumer {
         while !isOver {
             guard let work = nextWork() else {
                 metrics.running(running)
+                handled.set(nil, 0)
                 await withCheckedContinuation { continuation in
                     // Asked again here: a task from elsewhere is queued anew at each `await`.
                     if isOver || schedule.hasReady && breaker.isClosed && !isDraining {
@@ -155,17 +161,13 @@ extension Consumer {
         var failedAttempts = entry.content.failedAttempts
         Drill.reached(.beforeHandler)
         while true {
+            HandledNow.here?.set(entry, failedAttempts + 1)
             do {
                 switch handler.call {
-                case .plain(let handle):
-                    try await inContext(of: entry, failedAttempts + 1) {
-                        try await handle(delivery(of: entry, failedAttempts))
-                    }
+                case .plain(let handle): try await handle(delivery(of: entry, failedAttempts))
                 case .decoded(let prepare):
                     guard let handle = prepared(entry, by: prepare) else { return }
-                    try await inContext(of: entry, failedAttempts + 1) {
-                        try await handle(delivery(of: entry, failedAttempts))
-                    }
+                    try await handle(delivery(of: entry, failedAttempts))
                 case .batch: return
                 }
                 metrics.handled(since: &began)
@@ -201,14 +203,13 @@ extension Consumer {
             } catch { endInvalid(entry, error) }
         }
         guard !members.isEmpty else { return }
+        if handled.count == 1 {
+            HandledNow.here?.set(handled[0], handled[0].content.failedAttempts + 1)
+        } else {
+            HandledNow.here?.set(nil, handled.count)
+        }
         do {
-            if handled.count == 1 {
-                try await inContext(of: handled[0], handled[0].content.failedAttempts + 1) {
-                    try await batch.handle(members)
-                }
-            } else {
-                try await inContext(of: nil, handled.count) { try await batch.handle(members) }
-            }
+            try await batch.handle(members)
             metrics.handled(since: &began)
             for entry in handled { succeeded(entry) }
         } catch {
@@ -228,15 +229,6 @@ extension Consumer {
                             after: .milliseconds(1), failedAttempts: failedAttempts, reason: "\(error)"))
             }
         }
-    }
-
-    /// Runs a handler so that log lines can say what it handles.
-    ///
-    /// - Parameter number: the attempt, or without an entry the size of the batch.
-    private func inContext(of entry: HeldEntry?, _ number: Int, _ body: () async throws -> Void) async throws
-    {
-        try await DeliveryContext.$current.withValue(
-            DeliveryContext(consumer: self, entry: entry, number: number), operation: body)
     }
 
     private func delivery(of entry: HeldEntry, _ failedAttempts: Int) -> Delivery {
@@ -266,7 +258,7 @@ extension Consumer {
     private func failed(_ entry: HeldEntry, _ error: any Error, _ failedAttempts: Int) -> Settlement? {
         let next = options.retry.next(after: error, failedAttempts: failedAttempts)
         let event = entry.content.event
-        var metadata = DeliveryContext.metadata(of: event, attempt: failedAttempts)
+        var metadata = event.metadata(attempt: failedAttempts)
         metadata["reason"] = "\(error)"
         switch next {
         case .settle(.acknowledged), .settle(.invalid):

@@ -33,6 +33,10 @@ final class Health: Sendable {
         var database: Probe?
     }
     private let state = Mutex(State())
+    private let isService: Bool
+
+    /// - Parameter isService: whether it has records and groups; others only have a server to reach.
+    init(isService: Bool = true) { self.isService = isService }
 
     // MARK: - What becomes known
 
@@ -75,15 +79,20 @@ final class Health: Sendable {
         switch question {
         case .live: return [Check(name: "process")] + (state.subscriptions ?? []).map(Self.reading)
         case .startup:
-            return [
-                Check(name: "migrations", failure: state.migrations),
-                Check(name: "connection", failure: state.connection),
-            ] + Self.groups(of: state.subscriptions)
+            let connection = Check(name: "connection", failure: state.connection)
+            guard isService else { return [connection] }
+            return [Check(name: "migrations", failure: state.migrations), connection]
+                + Self.groups(of: state.subscriptions)
         case .ready:
+            let draining = Check(
+                name: "draining", failure: state.isDraining ? "the process is being shut down" : nil)
+            guard isService else {
+                return [draining, Check(name: "redis", failure: await Self.answer(of: state.server))]
+            }
             async let server = Self.answer(of: state.server)
             async let database = Self.answer(of: state.database)
             return [
-                Check(name: "draining", failure: state.isDraining ? "the process is being shut down" : nil),
+                draining,
                 Check(name: "redis", failure: await server),
                 Check(name: "database", failure: await database),
                 Check(name: "migrations", failure: state.migrations),
