@@ -157,10 +157,15 @@ extension Consumer {
         while true {
             do {
                 switch handler.call {
-                case .plain(let handle): try await handle(delivery(of: entry, failedAttempts))
+                case .plain(let handle):
+                    try await inContext(of: entry, failedAttempts + 1) {
+                        try await handle(delivery(of: entry, failedAttempts))
+                    }
                 case .decoded(let prepare):
                     guard let handle = prepared(entry, by: prepare) else { return }
-                    try await handle(delivery(of: entry, failedAttempts))
+                    try await inContext(of: entry, failedAttempts + 1) {
+                        try await handle(delivery(of: entry, failedAttempts))
+                    }
                 case .batch: return
                 }
                 metrics.handled(since: &began)
@@ -197,7 +202,13 @@ extension Consumer {
         }
         guard !members.isEmpty else { return }
         do {
-            try await batch.handle(members)
+            if handled.count == 1 {
+                try await inContext(of: handled[0], handled[0].content.failedAttempts + 1) {
+                    try await batch.handle(members)
+                }
+            } else {
+                try await inContext(of: nil, handled.count) { try await batch.handle(members) }
+            }
             metrics.handled(since: &began)
             for entry in handled { succeeded(entry) }
         } catch {
@@ -217,6 +228,15 @@ extension Consumer {
                             after: .milliseconds(1), failedAttempts: failedAttempts, reason: "\(error)"))
             }
         }
+    }
+
+    /// Runs a handler so that log lines can say what it handles.
+    ///
+    /// - Parameter number: the attempt, or without an entry the size of the batch.
+    private func inContext(of entry: HeldEntry?, _ number: Int, _ body: () async throws -> Void) async throws
+    {
+        try await DeliveryContext.$current.withValue(
+            DeliveryContext(consumer: self, entry: entry, number: number), operation: body)
     }
 
     private func delivery(of entry: HeldEntry, _ failedAttempts: Int) -> Delivery {
@@ -246,10 +266,8 @@ extension Consumer {
     private func failed(_ entry: HeldEntry, _ error: any Error, _ failedAttempts: Int) -> Settlement? {
         let next = options.retry.next(after: error, failedAttempts: failedAttempts)
         let event = entry.content.event
-        let metadata: Logger.Metadata = [
-            "event": "\(event.id)", "type": "\(event.type)", "correlation": "\(event.correlationID ?? "")",
-            "attempt": "\(failedAttempts)", "reason": "\(error)",
-        ]
+        var metadata = DeliveryContext.metadata(of: event, attempt: failedAttempts)
+        metadata["reason"] = "\(error)"
         switch next {
         case .settle(.acknowledged), .settle(.invalid):
             logger.info("the handler threw, and the policy says that it is no failure", metadata: metadata)

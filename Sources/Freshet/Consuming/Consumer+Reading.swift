@@ -13,7 +13,9 @@ extension Consumer {
     private func readUntilDraining(_ share: Share) async throws(FreshetError) {
         var pause = Duration.milliseconds(20)
         var isFailing = false
+        defer { pulse.ended(share.index) }
         while !isDraining && !Task.isCancelled {
+            pulse.beat(share.index)
             do throws(RedisError) {
                 guard try await readOnce(share) else {
                     await share.alarm.wait(for: .seconds(1))
@@ -34,7 +36,7 @@ extension Consumer {
                     logger.warning(
                         "the stream or group is gone, making it again from its start",
                         metadata: ["reason": "\(error)"])
-                    try await prepare(waitingOn: share.alarm)
+                    try await prepare(share)
                 } else if !isFailing {
                     logger.warning("cannot read, trying again", metadata: ["reason": "\(error)"])
                     isFailing = true
