@@ -54,7 +54,7 @@ struct Groups: AsyncParsableCommand {
     func run() async throws {
         let lease = try leases.chosen()
         try await connection.withBroker { broker in
-            let first = try await look(broker, lease, countingUpTo: watch || over <= .zero ? 1_000_000 : 0)
+            let first = try await look(broker, lease, countingUpTo: over > .zero ? 0 : 1_000_000)
             if first.isEmpty { try await selection.explainNothing(broker) }
             if watch { return try await follow(broker, lease, from: first) }
             guard over > .zero, !first.isEmpty else { return try show(first.map { GroupRow($0, pace: nil) }) }
@@ -63,6 +63,9 @@ struct Groups: AsyncParsableCommand {
             try await show(rows(second, since: first, broker))
         }
     }
+
+    /// Counting goes through what waits: again and again only so much of it, and the server's own figure serves for the rest.
+    private static let mostWatched = 100_000
 
     private func look(_ broker: Broker, _ lease: Duration, countingUpTo most: Int = 1_000_000) async throws
         -> [GroupLook]
@@ -94,7 +97,7 @@ struct Groups: AsyncParsableCommand {
         while true {
             try await Task.sleep(for: over)
             do {
-                let looks = try await look(broker, lease)
+                let looks = try await look(broker, lease, countingUpTo: Self.mostWatched)
                 let rows = try await rows(looks, since: earlier, broker)
                 earlier = looks
                 isFailing = false

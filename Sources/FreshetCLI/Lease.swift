@@ -8,8 +8,14 @@ struct LeaseOptions: ParsableArguments {
     @Option(
         help:
             "The workers' lease: a consumer that is silent for longer is dead. [FRESHET_LEASE, default 10s]",
-        transform: Duration.parsing)
+        transform: Self.parsing)
     var lease: Duration?
+
+    /// As the workers take it, in seconds, or with a unit.
+    private static func parsing(_ text: String) throws -> Duration {
+        if let seconds = Double(text), seconds > 0, seconds < 1e7 { return .seconds(seconds) }
+        return try Duration.parsing(text)
+    }
 
     /// - Throws: `badConfiguration` for a variable that is no number of seconds.
     func chosen() throws -> Duration {

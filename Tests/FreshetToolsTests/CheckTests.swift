@@ -149,7 +149,7 @@ import Testing
 func stuckOutbox(_ url: String, since seconds: Int64) async throws {
     let time = Timestamp(milliseconds: Timestamp.now().milliseconds + seconds * 1000).description
     try await RecordsDatabase.open(url: url).transaction { transaction in
-        try transaction.execute(
+        _ = try transaction.execute(
             """
             INSERT INTO outbox (topic, partitions, event_id, source, type, schema_version, time, data)
             VALUES ('orders', 1, 'e1', 's', 't', 1, $1, $2)

@@ -286,7 +286,7 @@ import Testing
             let wrong = try await Self.findings(rig, environment: ["DATABASE_URL": "mysql://u:hush@h/d"])
             #expect(Self.above(wrong.rows) == ["critical database"] && !"\(wrong.rows)".contains("hush"))
             let database = try RecordsDatabase.open(url: url)
-            try await database.transaction { try $0.execute("CREATE TABLE other (id BIGINT)") }
+            try await database.transaction { _ = try $0.execute("CREATE TABLE other (id BIGINT)") }
             #expect(
                 Self.above(try await Self.findings(rig, "--database-url", url).rows) == ["warning migrations"]
             )
@@ -296,7 +296,7 @@ import Testing
             #expect(
                 Self.above(try await Self.findings(rig, "--database-url", url).rows) == ["warning outbox"])
             try await database.transaction {
-                try $0.execute("DELETE FROM freshet_migrations WHERE number = 5")
+                _ = try $0.execute("DELETE FROM freshet_migrations WHERE number = 5")
             }
             let rows = try await Self.findings(rig, "--database-url", url).rows
             #expect(Self.above(rows) == ["warning migrations", "warning outbox"])

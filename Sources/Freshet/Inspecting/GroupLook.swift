@@ -15,6 +15,16 @@ public struct GroupLook: Sendable {
     /// The topic.
     public let topic: Topic
     package let snapshots: [PartitionSnapshot]
+
+    /// What waits by the server's own count, and what is to be seen again as far as it was counted; nil when the server does not know.
+    var serverLag: Int? {
+        var sum = 0
+        for snapshot in snapshots {
+            guard let lag = snapshot.log.marks.lag else { return nil }
+            sum += lag + snapshot.redelivery.waiting.count
+        }
+        return sum
+    }
 }
 
 extension Broker {

@@ -74,12 +74,18 @@ extension GroupOutlook {
         var figures = Figures()
         let report = look.report
         (figures.waiting, figures.isWaitingWhole) = (report.waiting, report.lagKnown)
+        if !report.lagKnown, let lag = look.serverLag, lag >= report.waiting {
+            // Not counted to the end, and good enough for a forecast.
+            (figures.waiting, figures.isWaitingWhole) = (lag, true)
+        }
         (figures.pending, figures.delayed) = (report.pending, report.delayed)
         figures.oldest = report.oldestWaitingSeconds
         figures.consumers = look.consumers.count { $0.state != .dead }
         figures.owners = Set(look.owners.compactMap { $0 }).count
         figures.ordering = look.ordering ?? .any
-        figures.backlogs = report.partitions.map { $0.waiting + $0.pending }
+        figures.backlogs = zip(report.partitions, look.snapshots).map { partition, snapshot in
+            max(partition.waiting, partition.lagKnown ? 0 : snapshot.log.marks.lag ?? 0) + partition.pending
+        }
         figures.pace = pace
         self.init(figures)
     }

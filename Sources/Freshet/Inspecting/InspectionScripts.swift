@@ -53,13 +53,13 @@ enum InspectionScripts {
               return head
             end
             local function stream(key, start)
-              if redis.call('EXISTS', key) == 0 then return {0, 0, '', {0, '', start, 1}, {}, {0, start, -1, 0, '', 0}} end
-              local position, pending, oldest, consumers, read, known, there = start, 0, '', {}, -1, 0, 0
+              if redis.call('EXISTS', key) == 0 then return {0, 0, '', {0, '', start, 1}, {}, {0, start, -1, -1, '', 0}} end
+              local position, pending, oldest, consumers, read, lag, there = start, 0, '', {}, -1, -1, 0
               for _, group in ipairs(redis.call('XINFO', 'GROUPS', key)) do
                 local fields = named(group)
                 if fields.name == ARGV[1] then
                   position, pending, there = fields['last-delivered-id'], fields.pending, 1
-                  read, known = fields['entries-read'] or -1, fields.lag and 1 or 0
+                  read, lag = fields['entries-read'] or -1, fields.lag or -1
                   if pending > 0 then oldest = redis.call('XPENDING', key, ARGV[1])[2] end
                   consumers = redis.call('XINFO', 'CONSUMERS', key, ARGV[1])
                 end
@@ -67,7 +67,7 @@ enum InspectionScripts {
               local length = redis.call('XLEN', key)
               local info = named(redis.call('XINFO', 'STREAM', key))
               local first = info['first-entry'] and info['first-entry'][1] or ''
-              local marks = {info['entries-added'] or -1, position, read, known, first, there}
+              local marks = {info['entries-added'] or -1, position, read, lag, first, there}
               return {length, pending, oldest, waiting(key, position, length), consumers, marks}
             end
             local time = redis.call('TIME')
