@@ -1,6 +1,7 @@
 internal import Freshet
 internal import Logging
 internal import ServiceLifecycle
+internal import UnixSignals
 
 /// The metrics of a whole namespace, from a process that handles nothing itself.
 package enum MetricsExporter {
