@@ -33,10 +33,10 @@ final class Health: Sendable {
         var database: Probe?
     }
     private let state = Mutex(State())
-    private let isService: Bool
+    /// Whether there is a database, which an exporter has not.
+    private let hasDatabase: Bool
 
-    /// - Parameter isService: whether it has records and groups; others only have a server to reach.
-    init(isService: Bool = true) { self.isService = isService }
+    init(hasDatabase: Bool = true) { self.hasDatabase = hasDatabase }
 
     // MARK: - What becomes known
 
@@ -75,24 +75,29 @@ final class Health: Sendable {
 
     /// What was looked at for an answer. All of it is well, or the answer is no.
     func checks(for question: Question) async -> [Check] {
+        let checks = await allChecks(for: question)
+        return hasDatabase ? checks : checks.filter { !["database", "migrations"].contains($0.name) }
+    }
+
+    /// Whether the answer is yes.
+    func isWell(_ question: Question) async -> Bool {
+        await checks(for: question).allSatisfy { $0.failure == nil }
+    }
+
+    private func allChecks(for question: Question) async -> [Check] {
         let state = state.withLock { $0 }
         switch question {
         case .live: return [Check(name: "process")] + (state.subscriptions ?? []).map(Self.reading)
         case .startup:
-            let connection = Check(name: "connection", failure: state.connection)
-            guard isService else { return [connection] }
-            return [Check(name: "migrations", failure: state.migrations), connection]
-                + Self.groups(of: state.subscriptions)
+            return [
+                Check(name: "migrations", failure: state.migrations),
+                Check(name: "connection", failure: state.connection),
+            ] + Self.groups(of: state.subscriptions)
         case .ready:
-            let draining = Check(
-                name: "draining", failure: state.isDraining ? "the process is being shut down" : nil)
-            guard isService else {
-                return [draining, Check(name: "redis", failure: await Self.answer(of: state.server))]
-            }
             async let server = Self.answer(of: state.server)
             async let database = Self.answer(of: state.database)
             return [
-                draining,
+                Check(name: "draining", failure: state.isDraining ? "the process is being shut down" : nil),
                 Check(name: "redis", failure: await server),
                 Check(name: "database", failure: await database),
                 Check(name: "migrations", failure: state.migrations),

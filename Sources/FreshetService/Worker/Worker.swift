@@ -81,8 +81,7 @@ public struct Worker: Sendable {
         var http: HTTPService?
         if let address = settings.http, !settings.migrateOnly {
             http = try await HTTPService.start(
-                on: address, Endpoints(health: health, metrics: metricsText(of: source, health)),
-                logger: logger)
+                on: address, Endpoints(health: health, service: source), logger: logger)
         }
         // The last that is shut down: it answers throughout the drain.
         defer { http?.stop() }
