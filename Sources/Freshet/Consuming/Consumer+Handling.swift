@@ -137,12 +137,20 @@ extension Consumer {
         Drill.reached(.beforeHandler)
         while true {
             do {
+                let handle: On.Handle
                 switch handler.call {
-                case .plain(let handle): try await handle(delivery(of: entry, failedAttempts))
+                case .plain(let plain): handle = plain
                 case .decoded(let prepare):
-                    guard let handle = prepared(entry, by: prepare) else { return }
-                    try await handle(delivery(of: entry, failedAttempts))
+                    guard let prepared = prepared(entry, by: prepare) else { return }
+                    handle = prepared
                 case .batch: return
+                }
+                let delivery = delivery(of: entry, failedAttempts)
+                if let tracing {
+                    let traced = trace([delivery], of: [entry], tracing)
+                    try await traced.process.run { try await handle(traced.deliveries[0]) }
+                } else {
+                    try await handle(delivery)
                 }
                 return succeeded(entry)
             } catch {
@@ -153,6 +161,17 @@ extension Consumer {
                 return end(entry, settlement)
             }
         }
+    }
+
+    /// Begins the span of a handler's run with these.
+    private func trace(_ deliveries: [Delivery], of entries: [HeldEntry], _ tracing: TopicTracing)
+        -> (process: ProcessSpan, deliveries: [Delivery])
+    {
+        let process = ProcessSpan(deliveries, tracing)
+        for entry in entries { entry.process = process }
+        var deliveries = deliveries
+        for index in deliveries.indices { deliveries[index].process = process }
+        return (process, deliveries)
     }
 
     /// The handler with the payload that it wants; nil when the data is not of that shape. The entry is settled then.
@@ -176,7 +195,13 @@ extension Consumer {
         }
         guard !members.isEmpty else { return }
         do {
-            try await batch.handle(members)
+            if let tracing {
+                let traced = trace(members.map(\.delivery), of: handled, tracing)
+                for index in members.indices { members[index].delivery = traced.deliveries[index] }
+                try await traced.process.run { try await batch.handle(members) }
+            } else {
+                try await batch.handle(members)
+            }
             for entry in handled { succeeded(entry) }
         } catch {
             if error is StaleOwner { handled.forEach(giveUpPartition) }
@@ -216,6 +241,10 @@ extension Consumer {
     private func endInvalid(_ entry: HeldEntry, _ error: FreshetError) {
         logger.warning("invalid event", metadata: ["entry": "\(entry.id)", "reason": "\(error)"])
         probeEnded(entry)
+        if let tracing {
+            trace([delivery(of: entry, entry.content.failedAttempts)], of: [entry], tracing).process.refused(
+                error)
+        }
         end(entry, .invalid(reason: error.message))
     }
 

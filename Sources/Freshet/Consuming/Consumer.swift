@@ -62,6 +62,8 @@ actor Consumer {
     nonisolated let handlers: HandlerTable
     nonisolated let counters: SubscriptionCounters
     nonisolated let logger: Logger
+    /// Nil when nothing is traced.
+    nonisolated let tracing: TopicTracing?
     private nonisolated let start: StartPosition
     nonisolated let shares: [Share]
     /// How many entries are in hand at most, besides those that are being settled.
@@ -114,6 +116,7 @@ actor Consumer {
         self.handlers = handlers
         self.counters = counters
         self.logger = logger
+        tracing = TopicTracing(broker.tracer, topic: topic.name, group: group, consumer: name)
         // While a batch is handled the next one gathers.
         capacity = max(options.concurrency, handlers.largestBatch > 1 ? 2 * handlers.largestBatch : 1)
         var parts = [0..<topic.partitions]

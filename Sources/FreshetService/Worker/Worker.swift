@@ -83,6 +83,7 @@ public struct Worker: Sendable {
         let logger = Logger(label: source) { _ in
             LineLogHandler(service: source, level: settings.logLevel, format: settings.logFormat)
         }
+        for warning in settings.warnings { logger.warning("\(warning)") }
         if let drill = Drill.description {
             guard drill.isValid else { throw ToolError(.badConfiguration, drill.text) }
             logger.warning("this process will die or freeze on purpose", metadata: ["drill": "\(drill.text)"])
@@ -95,7 +96,8 @@ public struct Worker: Sendable {
         let client = RedisClient(
             settings.redis.named("\(settings.namespace):\(settings.group)"), logger: logger)
         defer { client.close() }
-        let broker = Broker(client, namespace: settings.namespace)
+        let traces = settings.rebuild == nil ? settings.traces.map { Traces($0, logger: logger) } : nil
+        let broker = Broker(client, namespace: settings.namespace, tracer: traces?.tracer)
         guard try await connect(client, within: settings.connectTimeout, until: stop) else { return }
         let records: ServiceRecords
         do {
@@ -106,9 +108,11 @@ public struct Worker: Sendable {
         if let options = settings.rebuild {
             return try await Rebuild.runAlone(worker, options, services: services, until: stop)
         }
-        // Shut down in reverse: subscriptions first, then the relay, which publishes what the last handlers wrote.
+        // Shut down in reverse: subscriptions first, then the relay, which publishes what the last handlers wrote, then the traces.
         let all: [any Service] =
-            [records.relay, RebuildService(worker: worker, services: services)] + (try await services(worker))
+            (traces.map { [$0.export] } ?? [])
+            + [records.relay, RebuildService(worker: worker, services: services)]
+            + (try await services(worker))
         var configuration = ServiceGroupConfiguration(
             services: all.map { .init(service: $0) }
                 + [

@@ -25,6 +25,10 @@ public struct WorkerSettings: Sendable {
     public let connectTimeout: Duration
     /// How long what runs may take to finish at shutdown.
     public let drainTimeout: Duration
+    /// How spans are sampled and where they go; nil for no spans.
+    let traces: TraceSettings?
+    /// What of the environment was left out, and why.
+    let warnings: [String]
     let logLevel: Logger.Level
     let logFormat: LogFormat
 
@@ -94,6 +98,11 @@ public struct WorkerSettings: Sendable {
             throw bad("LOG_FORMAT", "'\(format ?? "")' is not one of text, json")
         }
         self.logFormat = logFormat
+        var warnings: [String] = []
+        traces = try TraceSettings(
+            environment: environment, service: defaults.group.rawValue, instance: consumer
+        ) { warnings.append($0) }
+        self.warnings = warnings
     }
 }
 
