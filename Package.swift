@@ -14,6 +14,7 @@ let strict: [SwiftSetting] = [
 
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let tracing = Target.Dependency.product(name: "Tracing", package: "swift-distributed-tracing")
+let inMemoryTracing = Target.Dependency.product(name: "InMemoryTracing", package: "swift-distributed-tracing")
 let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -94,7 +95,9 @@ let package = Package(
                 lifecycle,
                 signals, logging, metrics, tracing, arguments,
             ]),
-        library("FreshetTesting", ["Freshet", "Hiredis", "CLuaShims", logging, lifecycle]),
+        library(
+            "FreshetTesting",
+            ["Freshet", "Hiredis", "CLuaShims", inMemoryTracing, logging, tracing, lifecycle]),
         // The in-memory broker runs the scripts that a server would: on the same Lua, 5.1.
         .target(
             name: "CLuaShims",
@@ -127,9 +130,8 @@ let package = Package(
         executable(
             "Bench",
             [
-                "Workbench", "Freshet", "FreshetRecords", "FreshetReplay", "Hiredis", "FreshetTesting",
-                "ShopEvents",
-                arguments,
+                "Workbench", "Freshet", "FreshetRecords", "FreshetReplay", "FreshetService", "Hiredis",
+                "FreshetTesting", "ShopEvents", arguments, tracing,
             ]),
         library("Workbench", [arguments, signals]),
         executable(
@@ -149,18 +151,20 @@ let package = Package(
             "HiredisTests",
             [
                 "Hiredis", "FreshetTesting", logging,
-                .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
+                inMemoryTracing,
                 .product(name: "MetricsTestKit", package: "swift-metrics"),
                 .product(name: "InMemoryLogging", package: "swift-log"),
                 metrics, tracing,
             ]),
-        tests("FreshetTests", ["Freshet", "Hiredis", "FreshetTesting", lifecycle, logging]),
+        tests(
+            "FreshetTests",
+            ["Freshet", "Hiredis", "FreshetTesting", inMemoryTracing, lifecycle, logging, tracing]),
         tests("FreshetInspectingTests", ["Freshet", "Hiredis", "FreshetTesting", lifecycle, logging]),
         tests(
             "FreshetRecordsTests",
             [
                 "FreshetRecords", "FreshetService", "Freshet", "Hiredis", "FreshetTesting", lifecycle,
-                logging,
+                inMemoryTracing, logging,
                 .product(name: "InMemoryLogging", package: "swift-log"),
             ]),
         tests(
@@ -171,7 +175,8 @@ let package = Package(
             "FreshetServiceTests",
             [
                 "FreshetService", "FreshetRecords", "FreshetSchema", "Freshet", "FreshetTesting", "Hiredis",
-                arguments, logging,
+                .product(name: "InMemoryLogging", package: "swift-log"),
+                arguments, lifecycle, logging, tracing,
             ]),
         tests("FreshetTestingTests", ["FreshetTesting", "Hiredis"]),
         tests("FreshetToolsTests", ["Freshet", "Hiredis", "FreshetTesting"]),

@@ -21,10 +21,12 @@ struct ComparisonOptions: ParsableArguments {
     }
 
     /// Measures these rows and prints the result.
-    func compare(_ rows: [Row]) async throws {
+    ///
+    /// - Parameter traces: which part of the traces is recorded, against the same without; nil compares with C.
+    func compare(_ rows: [Row], traces: Double? = nil) async throws {
         try await untilInterrupted {
             let report = try await withBenchServer { server in
-                try await Comparison(server: server, rounds: rounds, events: events).run(rows)
+                try await Comparison(server: server, rounds: rounds, events: events, traces: traces).run(rows)
             }
             print(try format == .json ? report.json() : report.table)
         }

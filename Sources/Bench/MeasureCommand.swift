@@ -15,7 +15,11 @@ struct MeasureCommand: AsyncParsableCommand {
     /// A path where no file is.
     @Option var database: String
 
+    /// Which part of the traces is recorded; nil for no traces.
+    @Option var traces: Double?
+
     func run() async throws {
+        if let traces { NullTraces.begin(traces) }
         let client = RedisClient(try RedisConfiguration(url: url))
         defer { client.close() }
         try await client.connect()

@@ -6,13 +6,15 @@ internal import FreshetService
 struct FreshetTool: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "freshet",
-        abstract: "Declares topics, looks at groups, events, retries and dead letters, and compares schemas.",
+        abstract:
+            "Declares topics, looks at groups, events, stories, retries and dead letters, and compares schemas.",
         discussion: """
             Examples:
               freshet topics apply topics.json
               freshet groups --namespace shop
               freshet tail orders --namespace shop --follow
               freshet tail orders --from 15m --format ndjson | jq .fields.data
+              freshet trace order-17 --namespace shop
               freshet publish orders --type order.placed --key o-1 --data '{"id":1}'
               freshet retries list --topic orders --group payment
               freshet dead list --topic orders --group payment
@@ -27,7 +29,8 @@ struct FreshetTool: AsyncParsableCommand {
             78 wrong password or URL, 130 interrupted.
             """,
         subcommands: [
-            Topics.self, Groups.self, Tail.self, Publish.self, Retries.self, Dead.self, Invalid.self,
+            Topics.self, Groups.self, Tail.self, Trace.self, Publish.self, Retries.self, Dead.self,
+            Invalid.self,
             Schema.self,
         ])
 

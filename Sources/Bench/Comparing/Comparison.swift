@@ -7,6 +7,8 @@ struct Comparison: Sendable {
     let rounds: Int
     /// Events in each measurement, or nil for each row's own number.
     let events: Int?
+    /// Which part of the traces is recorded; nil for no traces.
+    var traces: Double?
 
     func run(_ rows: [Row]) async throws -> ComparisonReport {
         var results: [ComparisonReport.Line] = []
@@ -21,15 +23,26 @@ struct Comparison: Sendable {
                 progress.show("\(row.rawValue), round \(round) of \(rounds), \(subject.name)")
                 samples.append(try await subject.measure(row.work, events: events, on: server))
                 progress.show("\(row.rawValue), round \(round) of \(rounds), \(other.name)")
-                otherSamples.append(try await other.measure(row.otherWork, events: events, on: server))
+                otherSamples.append(
+                    try await other.measure(
+                        traces == nil ? row.otherWork : row.work, events: events, on: server))
             }
-            results.append(.init(row, Figures(medianOf: samples), Figures(medianOf: otherSamples)))
+            results.append(
+                .init(
+                    row, Figures(medianOf: samples), Figures(medianOf: otherSamples),
+                    against: traces == nil ? row.against : other.name))
         }
         progress.clear()
         return ComparisonReport(rows: results)
     }
 
     private func opponents(in row: Row) throws -> (Subject, Subject) {
+        if let traces {
+            return (
+                try .swift(url: server.url, named: "Swift with traces", traces: traces),
+                try .swift(url: server.url, named: "Swift without traces")
+            )
+        }
         if row == .deliverPerKey {
             return (try .swift(url: server.url), try .swift(url: server.url, named: "Swift without an order"))
         }

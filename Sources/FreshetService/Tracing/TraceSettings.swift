@@ -234,7 +234,8 @@ extension String {
                 bytes.append(byte)
                 continue
             }
-            guard rest.count >= 2, let text = String(rest.prefix(2)), let value = UInt8(text, radix: 16) else {
+            guard rest.count >= 2, let text = String(rest.prefix(2)), let value = UInt8(text, radix: 16)
+            else {
                 return nil
             }
             bytes.append(value)
