@@ -57,9 +57,11 @@ import Testing
             try await eventually("the story is told, and all of it is settled") {
                 let outcome = try await Program.run("freshet", tool, in: folder)
                 let lines = outcome.output.split(separator: "\n")
-                return outcome.ending == .exited(0) && lines.count == 4 && !outcome.output.contains("open:")
+                return outcome.ending == .exited(0) && lines.count == 5 && !outcome.output.contains("open:")
                     && lines[1].contains("  order.placed  ") && lines[1].contains("payment settled")
-                    && lines[2].contains("└ payment.captured") && lines[3].contains("  └ order.confirmed")
+                    && outcome.output.contains("  └ payment.captured  ")
+                    && outcome.output.contains("    └ order.confirmed  ")
+                    && outcome.output.contains("  └ customer.registered  ")
             }
         }
     }

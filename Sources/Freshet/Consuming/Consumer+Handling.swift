@@ -1,6 +1,7 @@
 internal import DequeModule
 internal import Hiredis
 internal import Logging
+internal import Tracing
 
 /// Running handlers, and from what they do to how the delivery ends.
 extension Consumer {
@@ -145,10 +146,12 @@ extension Consumer {
                     handle = prepared
                 case .batch: return
                 }
-                let delivery = delivery(of: entry, failedAttempts)
+                var delivery = delivery(of: entry, failedAttempts)
                 if let tracing {
-                    let traced = trace([delivery], of: [entry], tracing)
-                    try await traced.process.run { try await handle(traced.deliveries[0]) }
+                    let (context, span) = ProcessSpan.begin(delivery, tracing)
+                    (entry.process, delivery.process) = (span, span)
+                    let traced = delivery
+                    try await self.traced(context, span) { try await handle(traced) }
                 } else {
                     try await handle(delivery)
                 }
@@ -163,15 +166,17 @@ extension Consumer {
         }
     }
 
-    /// Begins the span of a handler's run with these.
-    private func trace(_ deliveries: [Delivery], of entries: [HeldEntry], _ tracing: TopicTracing)
-        -> (process: ProcessSpan, deliveries: [Delivery])
-    {
-        let process = ProcessSpan(deliveries, tracing)
-        for entry in entries { entry.process = process }
-        var deliveries = deliveries
-        for index in deliveries.indices { deliveries[index].process = process }
-        return (process, deliveries)
+    /// A handler's run in this context, whose end is that of the span.
+    private func traced(
+        _ context: ServiceContext, _ span: ProcessSpan?, _ handle: () async throws -> Void
+    ) async throws {
+        do {
+            try await ServiceContext.withValue(context, operation: handle)
+            span?.end()
+        } catch {
+            span?.end(error)
+            throw error
+        }
     }
 
     /// The handler with the payload that it wants; nil when the data is not of that shape. The entry is settled then.
@@ -196,9 +201,12 @@ extension Consumer {
         guard !members.isEmpty else { return }
         do {
             if let tracing {
-                let traced = trace(members.map(\.delivery), of: handled, tracing)
-                for index in members.indices { members[index].delivery = traced.deliveries[index] }
-                try await traced.process.run { try await batch.handle(members) }
+                let deliveries = members.map(\.delivery)
+                let (context, span) = ProcessSpan.begin(deliveries[0], deliveries.dropFirst(), tracing)
+                for entry in handled { entry.process = span }
+                for index in members.indices { members[index].delivery.process = span }
+                let all = members
+                try await traced(context, span) { try await batch.handle(all) }
             } else {
                 try await batch.handle(members)
             }
@@ -242,8 +250,9 @@ extension Consumer {
         logger.warning("invalid event", metadata: ["entry": "\(entry.id)", "reason": "\(error)"])
         probeEnded(entry)
         if let tracing {
-            trace([delivery(of: entry, entry.content.failedAttempts)], of: [entry], tracing).process.refused(
-                error)
+            let delivery = delivery(of: entry, entry.content.failedAttempts)
+            entry.process = ProcessSpan.begin(delivery, tracing).span
+            entry.process?.end(error)
         }
         end(entry, .invalid(reason: error.message))
     }

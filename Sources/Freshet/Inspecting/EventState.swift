@@ -42,7 +42,7 @@ public struct EventState: Sendable, Hashable, Codable {
     public internal(set) var replay: String?
     /// How often it was brought back from the dead letters.
     public internal(set) var retries: Int?
-    /// Whether it is known that the group has no handler for its type: settled then means passed over.
+    /// Whether it is known that the group has no handler for what comes of its type by itself: settled then means passed over.
     public internal(set) var isUnhandled = false
 
     /// Whether something of it is left to do, for the group or for people.
@@ -94,7 +94,9 @@ extension Broker {
                     found[place] = held
                 } else {
                     found[place] = EventState(group, .settled)
-                    if let handled, handled[type] == nil { found[place]?.isUnhandled = true }
+                    if let handled, handled[type]?.contains(.live) != true {
+                        found[place]?.isUnhandled = true
+                    }
                 }
             }
         }

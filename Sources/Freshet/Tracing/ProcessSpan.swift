@@ -13,57 +13,65 @@ final class ProcessSpan: Sendable {
 
     private let tracing: TopicTracing
     private let span: any Span
-    private let isRecorded: Bool
-    private let delivery: Delivery
+    /// The delivery, or the first one of a batch; nil when nothing is recorded.
+    private let delivery: Delivery?
     private let count: Int
     private let settling: Guarded<(span: (any Span)?, left: Int)>
 
-    /// - Parameter deliveries: one at least.
-    init(_ deliveries: [Delivery], _ tracing: TopicTracing) {
+    private init(_ span: any Span, of delivery: Delivery, count: Int, _ tracing: TopicTracing) {
+        self.span = span
+        self.count = count
         self.tracing = tracing
-        (delivery, count) = (deliveries[0], deliveries.count)
-        settling = Guarded((nil, deliveries.count))
-        let isOwnTrace = count > 1 || delivery.isReplay || delivery.isLate
-        if !isOwnTrace || deliveries.allSatisfy({ $0.event.traceparent?.saysNotSampled ?? false }) {
-            let context = tracing.context(of: delivery.event.traceparent)
-            span = tracing.processSpan(in: context, count: count, of: delivery)
-            isRecorded = span.isRecording
-            return
-        }
-        span = tracing.processSpan(in: .topLevel, count: count, of: delivery)
-        isRecorded = span.isRecording
-        guard isRecorded else { return }
-        for delivery in deliveries {
-            guard let traceparent = delivery.event.traceparent else { continue }
-            let attributes: SpanAttributes =
-                count > 1 ? ["messaging.message.id": .string(delivery.event.id)] : [:]
-            span.addLink(SpanLink(context: tracing.context(of: traceparent), attributes: attributes))
-        }
+        self.delivery = span.isRecording ? delivery : nil
+        settling = Guarded((nil, count))
     }
 
-    /// Runs the handler in the span.
-    func run(_ body: () async throws -> Void, isolation: isolated (any Actor)? = #isolation) async throws {
-        do {
-            try await ServiceContext.withValue(span.context, operation: body)
-            span.end()
-        } catch {
-            span.end(error)
-            throw error
+    /// A handler's run begins, in this context.
+    ///
+    /// - Parameter others: what it is given beside the first delivery.
+    /// - Returns: no span when nothing is recorded and the event says so itself: what follows from it has its context anyway.
+    static func begin(_ delivery: Delivery, _ others: ArraySlice<Delivery> = [], _ tracing: TopicTracing)
+        -> (context: ServiceContext, span: ProcessSpan?)
+    {
+        let count = others.count + 1
+        let published = delivery.event.traceparent
+        var beginsTrace = count > 1 || delivery.isReplay || delivery.isLate
+        if beginsTrace, published?.saysNotSampled ?? false {
+            beginsTrace = !others.allSatisfy { $0.event.traceparent?.saysNotSampled ?? false }
         }
+        let parent = beginsTrace ? ServiceContext.topLevel : tracing.context(of: published)
+        let span = tracing.processSpan(in: parent, count: count, of: delivery)
+        if !span.isRecording, count > 1 || published != nil { return (span.context, nil) }
+        if beginsTrace {
+            link(span, to: delivery, in: count, tracing)
+            for other in others { link(span, to: other, in: count, tracing) }
+        }
+        return (span.context, ProcessSpan(span, of: delivery, count: count, tracing))
     }
 
-    /// The handler could not be given the event.
-    func refused(_ error: FreshetError) { span.end(error) }
+    private static func link(
+        _ span: any Span, to delivery: Delivery, in count: Int, _ tracing: TopicTracing
+    ) {
+        guard span.isRecording, let traceparent = delivery.event.traceparent else { return }
+        let attributes: SpanAttributes =
+            count > 1 ? ["messaging.message.id": .string(delivery.event.id)] : [:]
+        span.addLink(SpanLink(context: tracing.context(of: traceparent), attributes: attributes))
+    }
+
+    /// The handler has returned, or thrown, or could not be given the event.
+    func end(_ error: (any Error)? = nil) {
+        if let error { span.end(error) } else { span.end() }
+    }
 
     /// Where what follows from the delivery goes on: the events of a batch each with their own trace.
     func traceparent(of event: Event) -> String? {
-        if count > 1 || !isRecorded, let own = event.traceparent { return own }
+        if count > 1 || delivery == nil, let own = event.traceparent { return own }
         return tracing.traceparent(of: span.context)
     }
 
     /// The handler has ended, and settling begins with the first of its events.
     func isSettling(as outcome: Outcome) {
-        guard isRecorded else { return }
+        guard let delivery else { return }
         settling.withLock { settling in
             guard settling.span == nil else { return }
             settling.span = tracing.settleSpan(in: span.context, count: count, of: delivery, as: outcome)
@@ -74,7 +82,7 @@ final class ProcessSpan: Sendable {
     ///
     /// - Parameter other: what became of it in the end, when that is something else.
     func settled(_ other: Outcome? = nil) {
-        guard isRecorded else { return }
+        guard delivery != nil else { return }
         settling.withLock { settling in
             settling.left -= 1
             if let other { settling.span?.attributes["freshet.outcome"] = other.rawValue }
