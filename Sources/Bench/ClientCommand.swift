@@ -24,19 +24,7 @@ struct DeliveryCommand: AsyncParsableCommand {
 
     @OptionGroup var options: ComparisonOptions
 
-    @Option(
-        help: ArgumentHelp(
-            "Compare with traces, of which this part is recorded (0 to 1), against none instead of with C.",
-            valueName: "RATIO"))
-    var traces: Double?
-
-    func validate() throws {
-        guard (0...1).contains(traces ?? 0) else { throw ValidationError("--traces is 0 to 1") }
-    }
-
-    func run() async throws {
-        try await options.compare(traces == nil ? Row.delivery : Row.traced, traces: traces)
-    }
+    func run() async throws { try await options.compare(Row.delivery) }
 }
 
 /// `bench replay`

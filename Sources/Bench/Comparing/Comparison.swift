@@ -7,8 +7,10 @@ struct Comparison: Sendable {
     let rounds: Int
     /// Events in each measurement, or nil for each row's own number.
     let events: Int?
-    /// Which part of the traces is recorded; nil for no traces.
-    var traces: Double?
+    /// What the client says of itself; then the other side is the client that says nothing.
+    var telemetry: [Telemetry] = []
+    /// Which part of the traces is recorded, when it makes traces.
+    var sampled = 1.0
 
     func run(_ rows: [Row]) async throws -> ComparisonReport {
         var results: [ComparisonReport.Line] = []
@@ -25,22 +27,24 @@ struct Comparison: Sendable {
                 progress.show("\(row.rawValue), round \(round) of \(rounds), \(other.name)")
                 otherSamples.append(
                     try await other.measure(
-                        traces == nil ? row.otherWork : row.work, events: events, on: server))
+                        telemetry.isEmpty ? row.otherWork : row.work, events: events, on: server))
             }
             results.append(
                 .init(
                     row, Figures(medianOf: samples), Figures(medianOf: otherSamples),
-                    against: traces == nil ? row.against : other.name))
+                    against: telemetry.isEmpty ? row.against : other.name))
         }
         progress.clear()
         return ComparisonReport(rows: results)
     }
 
     private func opponents(in row: Row) throws -> (Subject, Subject) {
-        if let traces {
+        if !telemetry.isEmpty {
+            let names = telemetry.map(\.rawValue).joined(separator: " and ")
+            let url = row.usesTLS ? server.tlsURL : server.url
             return (
-                try .swift(url: server.url, named: "Swift with traces", traces: traces),
-                try .swift(url: server.url, named: "Swift without traces")
+                try .swift(url: url, named: "Swift with \(names)", with: telemetry, sampled: sampled),
+                try .swift(url: url, named: "Swift without \(names)")
             )
         }
         if row == .deliverPerKey {

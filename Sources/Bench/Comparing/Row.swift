@@ -68,8 +68,6 @@ enum Row: String, CaseIterable, Sendable, ExpressibleByArgument {
 
     /// The rows of `bench delivery`.
     static let delivery: [Row] = [.deliverBytes, .deliverJSON, .deliverPerKey, .deliverAt1000]
-    /// The rows of `bench delivery` with traces.
-    static let traced: [Row] = [.deliverBytes, .deliverJSON, .records1]
     /// The rows of `bench records`.
     static let records: [Row] = [.records1, .records256, .recordsAlone]
     /// The rows of `bench replay`.

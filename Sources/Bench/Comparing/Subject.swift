@@ -12,14 +12,18 @@ struct Subject: Sendable {
     private let arguments: @Sendable (Work, _ warmUp: Int, _ events: Int, _ database: String) -> [String]
 
     /// This client, in this program.
-    static func swift(url: String, named name: String = "Swift", traces: Double? = nil) throws -> Subject {
-        Subject(name: name, traces: traces, program: try Self.program("bench")) {
-            work, warmUp, events, database in
+    static func swift(
+        url: String, named name: String = "Swift", with telemetry: [Telemetry] = [], sampled: Double = 1
+    ) throws -> Subject {
+        Subject(
+            name: name, traces: telemetry.contains(.traces) ? sampled : nil,
+            program: try Self.program("bench")
+        ) { work, warmUp, events, database in
             [
                 "measure", "--url", url, "--work", work.name, "--warm-up", "\(warmUp)",
                 "--events", "\(events)", "--stream", BenchServer.stream(of: work), "--group",
                 BenchServer.group, "--database", database,
-            ] + (traces.map { ["--traces", "\($0)"] } ?? [])
+            ] + telemetry.flatMap { ["--with", $0.rawValue] } + ["--sampled", "\(sampled)"]
         }
     }
 

@@ -56,8 +56,12 @@ extension Consumer {
         var turnBegan = ContinuousClock.now
         var inTurn = 0
         lanes.isOneComing = false
+        // Of the handler that comes next: where the last one ended.
+        var began = metrics.now
+        defer { metrics.running(running) }
         while !isOver {
             guard let work = nextWork() else {
+                metrics.running(running)
                 await withCheckedContinuation { continuation in
                     // Asked again here: a task from elsewhere is queued anew at each `await`.
                     if isOver || schedule.hasReady && breaker.isClosed && !isDraining {
@@ -68,15 +72,20 @@ extension Consumer {
                 }
                 lanes.isOneComing = false
                 (turnBegan, inTurn) = (.now, 0)
+                began = metrics.now
                 continue
             }
             if schedule.hasReady { wakeLane() }
-            await run(work)
+            running += work.count
+            metrics.running(running)
+            await run(work, since: &began)
+            running -= work.count
             inTurn += 1
             if inTurn & 15 == 0, ContinuousClock.now - turnBegan > .milliseconds(2) {
                 // Handlers that compute must not starve the sockets.
                 await Task.yield()
                 turnBegan = .now
+                began = metrics.now
             }
         }
     }
@@ -122,17 +131,27 @@ extension Consumer {
 
     // MARK: - Handlers
 
-    private func run(_ work: Lanes.Work) async {
+    /// - Parameter began: when the work began; afterwards when its handler ended.
+    private func run(_ work: Lanes.Work, since began: inout Nanoseconds) async {
         switch work {
-        case .one(let entry) where entry.suspicion > 0: await runSuspect(entry) { await self.run(entry) }
+        case .one(let entry) where entry.suspicion > 0:
+            await runSuspect(entry) {
+                var began = self.metrics.now
+                await self.run(entry, since: &began)
+            }
+            began = metrics.now
         case .batch(let entries, let batch) where entries.contains { $0.suspicion > 0 }:
-            await runSuspect(entries[0]) { await self.run(entries, batch) }
-        case .one(let entry): await run(entry)
-        case .batch(let entries, let batch): await run(entries, batch)
+            await runSuspect(entries[0]) {
+                var began = self.metrics.now
+                await self.run(entries, batch, since: &began)
+            }
+            began = metrics.now
+        case .one(let entry): await run(entry, since: &began)
+        case .batch(let entries, let batch): await run(entries, batch, since: &began)
         }
     }
 
-    private func run(_ entry: HeldEntry) async {
+    private func run(_ entry: HeldEntry, since began: inout Nanoseconds) async {
         guard let handler = entry.handler else { return }
         var failedAttempts = entry.content.failedAttempts
         Drill.reached(.beforeHandler)
@@ -151,12 +170,17 @@ extension Consumer {
                     let (context, span) = ProcessSpan.begin(delivery, tracing)
                     (entry.process, delivery.process) = (span, span)
                     let traced = delivery
-                    try await self.traced(context, span) { try await handle(traced) }
+                    try await inContext(of: entry, failedAttempts + 1) {
+                        try await Self.traced(context, span) { try await handle(traced) }
+                    }
                 } else {
-                    try await handle(delivery)
+                    let delivery = delivery
+                    try await inContext(of: entry, failedAttempts + 1) { try await handle(delivery) }
                 }
+                metrics.handled(since: &began)
                 return succeeded(entry)
             } catch {
+                metrics.handled(since: &began)
                 if error is StaleOwner { giveUpPartition(of: entry) }
                 if Task.isCancelled || error is StaleOwner { return abandon(entry) }
                 failedAttempts += 1
@@ -167,7 +191,7 @@ extension Consumer {
     }
 
     /// A handler's run in this context, whose end is that of the span.
-    private func traced(
+    private static func traced(
         _ context: ServiceContext, _ span: ProcessSpan?, _ handle: () async throws -> Void
     ) async throws {
         do {
@@ -188,7 +212,7 @@ extension Consumer {
     }
 
     /// A batch as one; when that fails, each of its events alone.
-    private func run(_ entries: [HeldEntry], _ batch: BatchCall) async {
+    private func run(_ entries: [HeldEntry], _ batch: BatchCall, since began: inout Nanoseconds) async {
         var (members, handled) = ([BatchCall.Member](), [HeldEntry]())
         for entry in entries {
             do throws(FreshetError) {
@@ -200,23 +224,32 @@ extension Consumer {
         }
         guard !members.isEmpty else { return }
         do {
+            var handling: ([BatchCall.Member]) async throws -> Void = batch.handle
             if let tracing {
                 let deliveries = members.map(\.delivery)
                 let (context, span) = ProcessSpan.begin(deliveries[0], deliveries.dropFirst(), tracing)
                 for entry in handled { entry.process = span }
                 for index in members.indices { members[index].delivery.process = span }
-                let all = members
-                try await traced(context, span) { try await batch.handle(all) }
-            } else {
-                try await batch.handle(members)
+                handling = { members in
+                    try await Self.traced(context, span) { try await batch.handle(members) }
+                }
             }
+            if handled.count == 1 {
+                try await inContext(of: handled[0], handled[0].content.failedAttempts + 1) {
+                    try await handling(members)
+                }
+            } else {
+                try await inContext(of: nil, handled.count) { try await handling(members) }
+            }
+            metrics.handled(since: &began)
             for entry in handled { succeeded(entry) }
         } catch {
+            metrics.handled(since: &began)
             if error is StaleOwner { handled.forEach(giveUpPartition) }
             if Task.isCancelled || error is StaleOwner { return handled.forEach(abandon) }
             if members.count > 1 {
                 logger.info("a batch failed, trying its events one by one", metadata: ["reason": "\(error)"])
-                for entry in handled { await run([entry], batch) }
+                for entry in handled { await run([entry], batch, since: &began) }
             } else {
                 let (entry, failedAttempts) = (handled[0], handled[0].content.failedAttempts + 1)
                 // Nothing at once and in place: alone it has just been tried again.
@@ -227,6 +260,15 @@ extension Consumer {
                             after: .milliseconds(1), failedAttempts: failedAttempts, reason: "\(error)"))
             }
         }
+    }
+
+    /// Runs a handler so that log lines can say what it handles.
+    ///
+    /// - Parameter number: the attempt, or without an entry the size of the batch.
+    private func inContext(of entry: HeldEntry?, _ number: Int, _ body: () async throws -> Void) async throws
+    {
+        try await DeliveryContext.$current.withValue(
+            DeliveryContext(consumer: self, entry: entry, number: number), operation: body)
     }
 
     private func delivery(of entry: HeldEntry, _ failedAttempts: Int) -> Delivery {
@@ -261,10 +303,8 @@ extension Consumer {
     private func failed(_ entry: HeldEntry, _ error: any Error, _ failedAttempts: Int) -> Settlement? {
         let next = options.retry.next(after: error, failedAttempts: failedAttempts)
         let event = entry.content.event
-        let metadata: Logger.Metadata = [
-            "event": "\(event.id)", "type": "\(event.type)", "correlation": "\(event.correlationID ?? "")",
-            "attempt": "\(failedAttempts)", "reason": "\(error)",
-        ]
+        var metadata = DeliveryContext.metadata(of: event, attempt: failedAttempts)
+        metadata["reason"] = "\(error)"
         switch next {
         case .settle(.acknowledged), .settle(.invalid):
             logger.info("the handler threw, and the policy says that it is no failure", metadata: metadata)
@@ -274,7 +314,7 @@ extension Consumer {
             probeEnded(entry)
         default:
             if breaker.failed(isProbe: entry.isProbe, at: clock.now) {
-                counters.breaker(isOpen: true)
+                metrics.breaker(isOpen: true)
                 logger.error(
                     "all handlers fail, pausing",
                     metadata: ["pause": "\(options.breaker.pause)", "reason": "\(error)"])
@@ -282,23 +322,29 @@ extension Consumer {
             }
             if entry.isProbe {
                 // It was only a look whether handlers work again: no attempt was used.
+                metrics.retried()
                 shares[0].upkeepAlarm.ring()
                 let failedBefore = entry.content.failedAttempts
                 return .scheduled(
                     after: options.breaker.pause, failedAttempts: failedBefore, reason: "\(error)")
             }
         }
-        guard case .settle(let settlement) = next else { return nil }
+        guard case .settle(let settlement) = next else {
+            metrics.retried()
+            return nil
+        }
         switch settlement {
         case .dead: logger.error("dead letter: the attempts are used up", metadata: metadata)
-        case .scheduled: logger.info("the handler threw, trying again later", metadata: metadata)
+        case .scheduled:
+            metrics.retried()
+            logger.info("the handler threw, trying again later", metadata: metadata)
         default: break
         }
         return settlement
     }
 
     private func breakerClosed() {
-        counters.breaker(isOpen: false)
+        metrics.breaker(isOpen: false)
         logger.notice("handlers work again")
         for share in shares { share.alarm.ring() }
     }

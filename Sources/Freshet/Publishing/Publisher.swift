@@ -25,7 +25,7 @@ public struct Publisher: Sendable {
         self.topic = topic
         self.broker = broker
         self.options = options
-        state = PublisherState(partitions: topic.partitions)
+        state = PublisherState(topic)
         tracing = TopicTracing(broker.tracer, topic: topic.name)
     }
 
@@ -158,7 +158,9 @@ public struct Publisher: Sendable {
                 for index in members { results[index] = .failure(error) }
             }
         }
-        return results.compactMap { $0 }
+        let outcomes = results.compactMap { $0 }
+        state.confirmed(outcomes.count { if case .success = $0 { true } else { false } })
+        return outcomes
     }
 
     private func appendTogether(

@@ -9,6 +9,10 @@ protocol ReplayOutput: Sendable {
     var positions: [Int: StreamID] { get }
     /// Puts entries of one partition there, unless they are; returns how many were put by this call.
     mutating func put(_ entries: ArraySlice<StreamEntry>, of source: Int) async throws -> Int
+    /// What puts these there when none of them is; nil when that cannot be said beforehand.
+    func transaction(putting entries: ArraySlice<StreamEntry>, of source: Int) -> RedisPipeline?
+    /// Puts a batch there, unless it is.
+    mutating func put(_ batch: ReplayBatch) async throws
     /// Makes what was put durable; called now and then.
     mutating func save() async throws
     /// The replay is over, and nothing has to be remembered.
@@ -16,10 +20,16 @@ protocol ReplayOutput: Sendable {
 }
 
 extension ReplayOutput {
+    func transaction(putting entries: ArraySlice<StreamEntry>, of source: Int) -> RedisPipeline? { nil }
+
+    mutating func put(_ batch: ReplayBatch) async throws {
+        _ = try await put(batch.entries, of: batch.partition)
+    }
+
     /// What it is after it was given these.
-    func putting(_ entries: ArraySlice<StreamEntry>, of source: Int) async throws -> any ReplayOutput {
+    func putting(_ batch: ReplayBatch) async throws -> any ReplayOutput {
         var output = self
-        _ = try await output.put(entries, of: source)
+        try await output.put(batch)
         return output
     }
 }

@@ -25,29 +25,16 @@ public struct ReplayProgress: Sendable {
 /// No event is left out and none is put there twice, also when the process is killed at any moment: what was put is noted in the same
 /// transaction. While it runs it is the only replay to its target.
 public struct ReplayRun {
-    private static let beat = Duration.milliseconds(500)
-    private static let patience = Duration.seconds(15)
-    /// Looked at sooner when so many events went since.
-    private static let manyEvents = 5_000
-
     private let plan: ReplayPlan
     private let actor: Actor
     private let broker: Broker
     private let onProgress: (ReplayProgress) -> Bool
-    private var lock: ReplayLock
+    private let lock: ReplayLock
+    private let standing: ReplayStanding
     private var output: any ReplayOutput
     private var pacer: Pacer
-    private var watch: GroupWatch?
-    private var lastBeat = ContinuousClock.now
-    private var countAtBeat = 0
-    private var countAtStart = 0
-    private var rate = 0.0
-    private var verdict = GroupWatch.Verdict.goOn
-
-    private enum End: Error {
-        case stopped(String)
-        case cancelled
-    }
+    /// The look that was heeded last.
+    private var heeded = 0
 
     /// Runs a replay to its end and returns how it stands then: `done`, `cancelled`, or `stopped` with the reason in its note.
     ///
@@ -84,14 +71,8 @@ public struct ReplayRun {
         (self.plan, self.lock, self.actor, self.broker) = (plan, lock, actor, broker)
         self.onProgress = onProgress
         output = try await broker.output(of: plan, run: lock.run)
+        standing = ReplayStanding(count: output.count, isBounded: plan.limits.waiting != nil)
         pacer = Pacer(plan.pace)
-        if let group = plan.target.group {
-            watch = GroupWatch(
-                group, try await broker.existingTopic(plan.topic), plan.limits,
-                emptiesDeadLetters: plan.source.kind == .dead, on: broker)
-        }
-        countAtStart = output.count
-        countAtBeat = output.count
     }
 
     private mutating func run() async throws -> ReplayJob {
@@ -104,9 +85,9 @@ public struct ReplayRun {
             try await pump()
             let missing = plan.selected.count - output.count
             if missing > 0 { note = "\(missing) of the planned events were gone by then" }
-        } catch End.cancelled {
+        } catch ReplayEnd.cancelled {
             state = .cancelled
-        } catch End.stopped(let reason) {
+        } catch ReplayEnd.stopped(let reason) {
             (state, note) = (.stopped, reason)
         } catch {
             _ = onProgress(progress("\(error)"))
@@ -142,107 +123,94 @@ public struct ReplayRun {
         let own = broker.client.dedicated()
         defer { own.close() }
         let reader = try await ReplayReader(plan, on: Broker(own, namespace: broker.namespace))
-        var input = try await ReplayInput(plan, reader, behind: output.positions)
-        lastBeat = .now - Self.beat
-        try await beatWhenDue()
-        var next = try await input.next()
-        while let page = next {
-            try await beatWhenDue()
-            let selected = plan.filter.isAnything ? page.entries : page.entries.filter(plan.filter.includes)
-            if pacer.isUnhurried {
-                // The next page is read while this one is written: alone each would wait for the server half of the time.
-                let (current, partition) = (output, page.partition)
-                async let written = current.putting(selected[...], of: partition)
-                next = try await input.next()
-                output = try await written
-                continue
-            }
-            var rest = selected[...]
-            while !rest.isEmpty {
-                try await beatWhenDue()
-                let (count, due) = pacer.take(rest)
-                try await wait(until: due)
-                _ = try await output.put(rest.prefix(count), of: page.partition)
-                rest = rest.dropFirst(count)
-            }
-            next = try await input.next()
+        let beat = try await ReplayBeat(plan, lock, on: broker)
+        // The looks stand beside the schedule: what is due does not wait for them.
+        try await withThrowingTaskGroup(of: Void.self) { [standing] tasks in
+            tasks.addTask { await standing.tick() }
+            tasks.addTask { await beat.run(standing) }
+            defer { tasks.cancelAll() }
+            try await heed()
+            if pacer.isUnhurried { try await hurry(reader) } else { try await keepPace(reader) }
         }
         try await output.save()
         _ = onProgress(progress(""))
     }
 
+    /// As fast as it goes, until the group's state imposes a pace.
+    private mutating func hurry(_ reader: ReplayReader) async throws {
+        let batches = try await ReplayBatches(plan, reader, for: output)
+        var next = try await batches.next()
+        while let batch = next {
+            try await heed()
+            guard pacer.isUnhurried else {
+                try await put(batch.entries, of: batch.partition)
+                next = try await batches.next()
+                continue
+            }
+            // While the server does this one, what comes next is read and put into words, off the client's thread.
+            let current = output
+            async let following = withTaskExecutorPreference(globalConcurrentExecutor) {
+                try await batches.next()
+            }
+            output = try await current.putting(batch)
+            next = try await following
+        }
+    }
+
+    private mutating func keepPace(_ reader: ReplayReader) async throws {
+        var input = try await ReplayInput(plan, reader, behind: output.positions)
+        while let page = try await input.next() {
+            try await put(plan.filter.selected(of: page.entries), of: page.partition)
+        }
+    }
+
+    private mutating func put(_ entries: ArraySlice<StreamEntry>, of partition: Int) async throws {
+        var rest = entries
+        while !rest.isEmpty {
+            try await heed()
+            let (count, due) = pacer.take(rest)
+            try await wait(until: due)
+            _ = try await output.put(rest.prefix(count), of: partition)
+            rest = rest.dropFirst(count)
+        }
+    }
+
     private mutating func wait(until due: ContinuousClock.Instant) async throws {
         while due > .now {
-            let slice = min(due, .now + Self.beat)
+            let slice = min(due, .now + ReplayStanding.interval)
             try await Task.sleep(until: slice, tolerance: .zero, clock: .continuous)
-            try await beatWhenDue()
+            try await heed()
         }
     }
 
-    /// Says how it stands, keeps the lock, and does what others want of it: returns when it may go on.
-    private mutating func beatWhenDue() async throws {
-        guard
-            ContinuousClock.now - lastBeat >= Self.beat
-                || plan.limits.waiting != nil && output.count - countAtBeat >= Self.manyEvents
-        else { return }
+    /// Does what the looks say: returns when it may go on.
+    private mutating func heed() async throws {
         let began = ContinuousClock.now
-        var note = try await patientBeat(began)
-        while let reason = note {
-            guard onProgress(progress(reason)) else { throw End.stopped("interrupted") }
-            try await Task.sleep(for: .milliseconds(200))
-            note = try await patientBeat(.now)
+        var look = standing.look(at: output.count)
+        try await heed(look)
+        while standing.holds(look) {
+            await standing.nextLook()
+            try Task.checkCancellation()
+            look = standing.look(at: output.count)
+            try await heed(look)
         }
-        if ContinuousClock.now - began > Self.beat { pacer.skip(ContinuousClock.now - began) }
-        guard onProgress(progress("")) else { throw End.stopped("interrupted") }
+        let pause = ContinuousClock.now - began
+        if pause > ReplayStanding.interval { pacer.skip(pause) }
     }
 
-    /// A server that is away for a moment is waited for.
-    private mutating func patientBeat(_ now: ContinuousClock.Instant) async throws -> String? {
-        let deadline = ContinuousClock.now + Self.patience
-        while true {
-            do { return try await beat(now) } catch let error as FreshetError {
-                guard error.isRetryable || error.mayHaveRun, .now < deadline else { throw error }
-                try await Task.sleep(for: .milliseconds(200))
-            }
-        }
-    }
-
-    /// What it has to wait for; nil when it may go on.
-    private mutating func beat(_ now: ContinuousClock.Instant) async throws -> String? {
-        try await lock.keep()
-        let span = (now - lastBeat).seconds
-        if span > 0.05 {
-            let latest = Double(output.count - countAtBeat) / span
-            rate = rate == 0 ? latest : 0.7 * rate + 0.3 * latest
-            (lastBeat, countAtBeat) = (now, output.count)
-        }
+    private mutating func heed(_ look: ReplayStanding.Look) async throws {
+        if let failure = look.failure { throw failure }
+        guard look.number != heeded else { return }
+        heeded = look.number
+        pacer.brake = look.brake
         if plan.target.kind != .group { try await output.save() }
-        var fields = ["done": "\(output.count)", "rate": "\(rate.rounded())"]
-        let wish = try await broker.tell(plan, run: lock.run, fields)
-        if wish == "cancel" { throw End.cancelled }
-        if var watch {
-            verdict = try await watch.look(put: output.count - countAtStart, rate: rate)
-            pacer.brake = watch.brake
-            self.watch = watch
-        }
-        var note: String?
-        if case .stop(let reason) = verdict { throw End.stopped(reason) }
-        if verdict == .wait {
-            note =
-                "\(watch?.unsettled ?? 0) events wait for the group \(plan.target.name): do its workers run?"
-        }
-        if wish == "pause" { note = "paused" }
-        fields = [
-            "state": (wish == "pause" ? ReplayJob.State.paused : .running).rawValue, "note": note ?? "",
-            "updated": try await broker.serverTime().description,
-        ]
-        _ = try await broker.tell(plan, run: lock.run, fields)
-        return note
+        guard onProgress(progress(look.note ?? "")) else { throw ReplayEnd.stopped("interrupted") }
     }
 
     private func progress(_ note: String) -> ReplayProgress {
-        ReplayProgress(
-            done: output.count, total: plan.selected.count, rate: rate, note: note,
-            unsettled: watch?.unsettled ?? 0)
+        let look = standing.look(at: output.count)
+        return ReplayProgress(
+            done: output.count, total: plan.selected.count, rate: look.rate, note: note,
+            unsettled: look.unsettled)
     }
 }

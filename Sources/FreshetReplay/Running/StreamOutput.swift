@@ -53,15 +53,32 @@ struct StreamOutput: ReplayOutput {
         return count
     }
 
-    private mutating func put(_ entries: ArraySlice<StreamEntry>, of source: Int, in target: Int) async throws
-        -> Int
-    {
+    func transaction(putting entries: ArraySlice<StreamEntry>, of source: Int) -> RedisPipeline? {
+        guard plan.target.kind == .group, !entries.isEmpty else { return nil }
+        return transaction(putting: entries, of: source, in: source)
+    }
+
+    mutating func put(_ batch: ReplayBatch) async throws {
+        guard let transaction = batch.transaction else {
+            _ = try await put(batch.entries, of: batch.partition)
+            return
+        }
+        _ = try await put(batch.entries, of: batch.partition, in: batch.partition, transaction)
+    }
+
+    /// - Parameter transaction: what puts all of them.
+    private mutating func put(
+        _ entries: ArraySlice<StreamEntry>, of source: Int, in target: Int,
+        _ transaction: RedisPipeline? = nil
+    ) async throws -> Int {
         let deadline = ContinuousClock.now + Self.patience
         while true {
-            let missing = entries.filter { !checkpoints.has($0.id, of: source, in: target) }
+            // They come in the order of their ids.
+            let missing = entries.drop { checkpoints.has($0.id, of: source, in: target) }
             guard let last = missing.last?.id else { return 0 }
+            let prepared = missing.count == entries.count ? transaction : nil
             do {
-                try await send(missing, last, of: source, in: target)
+                try await send(prepared ?? self.transaction(putting: missing, of: source, in: target))
                 checkpoints.note(last, of: source, in: target, adding: missing.count)
                 return missing.count
             } catch {
@@ -84,9 +101,9 @@ struct StreamOutput: ReplayOutput {
         }
     }
 
-    private func send(_ entries: [StreamEntry], _ last: StreamID, of source: Int, in target: Int)
-        async throws(FreshetError)
-    {
+    private func transaction(
+        putting entries: ArraySlice<StreamEntry>, of source: Int, in target: Int
+    ) -> RedisPipeline {
         let keys = broker.keys(topic.name, target)
         let group = plan.target.group
         let stream = group.map { keys.redelivery($0) } ?? keys.events
@@ -95,11 +112,16 @@ struct StreamOutput: ReplayOutput {
         for entry in entries {
             pipeline.appendCopy(of: entry, to: stream, replay: group == nil ? nil : plan.id)
         }
-        checkpoints.append(to: &pipeline, last, of: source, in: target, adding: entries.count)
+        checkpoints.append(
+            to: &pipeline, entries.last?.id ?? .zero, of: source, in: target, adding: entries.count)
         pipeline.append("EXEC")
+        return pipeline
+    }
+
+    private func send(_ transaction: RedisPipeline) async throws(FreshetError) {
         do throws(RedisError) {
             var result: RedisReply?
-            for reply in try await broker.client.send(pipeline) { result = try reply.get() }
+            for reply in try await broker.client.send(transaction) { result = try reply.get() }
             guard let results = result?.array else {
                 throw RedisError(.unexpectedReply, "EXEC without results")
             }

@@ -36,5 +36,9 @@ public struct ReplayFilter: Sendable, Hashable, Codable {
         return matches.allSatisfy { $0.holds(for: entry) }
     }
 
+    func selected(of entries: [StreamEntry]) -> ArraySlice<StreamEntry> {
+        isAnything ? entries[...] : entries.filter(includes)[...]
+    }
+
     var isAnything: Bool { types.isEmpty && keys.isEmpty && matches.isEmpty && ids == nil }
 }

@@ -154,6 +154,29 @@ package struct OTLPEndpoint: Sendable {
 struct OTelVariables {
     private let environment: [String: String]
 
+    /// Those of OpenTelemetry's that a program says.
+    static func said(_ settings: Settings) throws(ToolError) -> [String: String] {
+        var all: [String: String] = [:]
+        for name in [
+            "OTEL_SDK_DISABLED", "OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_TRACES_EXPORTER",
+            "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG", "OTEL_BSP_SCHEDULE_DELAY",
+            "OTEL_BSP_EXPORT_TIMEOUT",
+            "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+        ] { all[name] = try settings.said(name) }
+        for of in ["TRACES_", ""] {
+            for name in [
+                "PROTOCOL", "COMPRESSION", "TIMEOUT", "CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY",
+            ] {
+                all["OTEL_EXPORTER_OTLP_\(of)\(name)"] = try settings.said("OTEL_EXPORTER_OTLP_\(of)\(name)")
+            }
+            for (name, hiding) in [("ENDPOINT", Setting.Hiding.passwords), ("HEADERS", .all)] {
+                let name = "OTEL_EXPORTER_OTLP_\(of)\(name)"
+                all[name] = try settings.said(name, hiding: hiding)
+            }
+        }
+        return all
+    }
+
     init(_ environment: [String: String]) { self.environment = environment }
 
     subscript(name: String) -> String? {

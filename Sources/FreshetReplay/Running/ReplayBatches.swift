@@ -1,0 +1,46 @@
+internal import Hiredis
+
+/// Events of one partition that go together.
+struct ReplayBatch: Sendable {
+    let partition: Int
+    let entries: ArraySlice<StreamEntry>
+    /// The transaction that puts all of them, for an output that can say beforehand.
+    let transaction: RedisPipeline?
+}
+
+/// A plan's events in batches, each put into words before it is its turn, while the page behind it is being read.
+actor ReplayBatches {
+    private let filter: ReplayFilter
+    private let output: any ReplayOutput
+    private var input: ReplayInput
+    private var page: ReplayInput.Page?
+
+    init(_ plan: ReplayPlan, _ reader: ReplayReader, for output: any ReplayOutput) async throws {
+        (filter, self.output) = (plan.filter, output)
+        input = try await ReplayInput(plan, reader, behind: output.positions)
+        try await read()
+    }
+
+    /// The next batch; nil at the end. One call at a time.
+    func next() async throws -> ReplayBatch? {
+        guard let page else { return nil }
+        async let batch = Self.batch(of: page, filter, output)
+        try await read()
+        return await batch
+    }
+
+    private func read() async throws {
+        var input = input
+        page = try await input.next()
+        self.input = input
+    }
+
+    @concurrent private static func batch(
+        of page: ReplayInput.Page, _ filter: ReplayFilter, _ output: any ReplayOutput
+    ) async -> ReplayBatch {
+        let entries = filter.selected(of: page.entries)
+        return ReplayBatch(
+            partition: page.partition, entries: entries,
+            transaction: output.transaction(putting: entries, of: page.partition))
+    }
+}
