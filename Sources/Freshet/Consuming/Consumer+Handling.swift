@@ -227,7 +227,7 @@ extension Consumer {
             var handling: ([BatchCall.Member]) async throws -> Void = batch.handle
             if let tracing {
                 let deliveries = members.map(\.delivery)
-                let (context, span) = ProcessSpan.begin(deliveries[0], deliveries.dropFirst(), tracing)
+                let (context, span) = ProcessSpan.begin(deliveries[0], and: deliveries.dropFirst(), tracing)
                 for entry in handled { entry.process = span }
                 for index in members.indices { members[index].delivery.process = span }
                 handling = { members in

@@ -30,7 +30,9 @@ final class ProcessSpan: Sendable {
     ///
     /// - Parameter others: what it is given beside the first delivery.
     /// - Returns: no span when nothing is recorded and the event says so itself: what follows from it has its context anyway.
-    static func begin(_ delivery: Delivery, _ others: ArraySlice<Delivery> = [], _ tracing: TopicTracing)
+    static func begin(
+        _ delivery: Delivery, and others: ArraySlice<Delivery> = [], _ tracing: TopicTracing
+    )
         -> (context: ServiceContext, span: ProcessSpan?)
     {
         let count = others.count + 1
