@@ -10,7 +10,7 @@ DATA ?= shop-data
 BENCH ?=
 # Some of the runs of `matrix`: make matrix MATRIX="valkey-9.1 hiredis-1.2"
 MATRIX ?=
-PACKAGES := libhiredis-dev liblua5.1-0-dev libpq-dev libsqlite3-dev libssl-dev libzstd-dev openssl iptables postgresql redis-server
+PACKAGES := libcurl4-openssl-dev libhiredis-dev liblua5.1-0-dev libpq-dev libsqlite3-dev libssl-dev libzstd-dev openssl iptables postgresql redis-server
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .PHONY: help setup build release run bench bench-demo bench-telemetry test check-metrics schemas compatible matrix failover sanitize fuzz soak scale rolling mutants lint lint-deploy dashboard containers nightly format clean
@@ -18,7 +18,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## Install what is missing: hiredis, Lua, libpq, SQLite, OpenSSL, zstd, redis-server; PostgreSQL and iptables for the tests
+setup: ## Install what is missing: curl, hiredis, Lua, libpq, SQLite, OpenSSL, zstd, redis-server; PostgreSQL and iptables for the tests
 	@missing=""; for p in $(PACKAGES); do \
 	  dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ]; then \

@@ -1,6 +1,7 @@
 internal import DequeModule
 internal import Hiredis
 internal import Logging
+internal import Tracing
 
 /// Running handlers, and from what they do to how the delivery ends.
 extension Consumer {
@@ -163,12 +164,22 @@ extension Consumer {
         while true {
             HandledNow.here?.set(entry, failedAttempts + 1)
             do {
+                let handle: On.Handle
                 switch handler.call {
-                case .plain(let handle): try await handle(delivery(of: entry, failedAttempts))
+                case .plain(let plain): handle = plain
                 case .decoded(let prepare):
-                    guard let handle = prepared(entry, by: prepare) else { return }
-                    try await handle(delivery(of: entry, failedAttempts))
+                    guard let prepared = prepared(entry, by: prepare) else { return }
+                    handle = prepared
                 case .batch: return
+                }
+                var delivery = delivery(of: entry, failedAttempts)
+                if let tracing {
+                    let (context, span) = ProcessSpan.begin(delivery, tracing)
+                    (entry.process, delivery.process) = (span, span)
+                    let traced = delivery
+                    try await Self.traced(context, span) { try await handle(traced) }
+                } else {
+                    try await handle(delivery)
                 }
                 metrics.handled(since: &began)
                 return succeeded(entry)
@@ -180,6 +191,19 @@ extension Consumer {
                 guard let settlement = failed(entry, error, failedAttempts) else { continue }
                 return end(entry, settlement)
             }
+        }
+    }
+
+    /// A handler's run in this context, whose end is that of the span.
+    private static func traced(
+        _ context: ServiceContext, _ span: ProcessSpan?, _ handle: () async throws -> Void
+    ) async throws {
+        do {
+            try await ServiceContext.withValue(context, operation: handle)
+            span?.end()
+        } catch {
+            span?.end(error)
+            throw error
         }
     }
 
@@ -209,7 +233,17 @@ extension Consumer {
             HandledNow.here?.set(nil, handled.count)
         }
         do {
-            try await batch.handle(members)
+            var handling: ([BatchCall.Member]) async throws -> Void = batch.handle
+            if let tracing {
+                let deliveries = members.map(\.delivery)
+                let (context, span) = ProcessSpan.begin(deliveries[0], and: deliveries.dropFirst(), tracing)
+                for entry in handled { entry.process = span }
+                for index in members.indices { members[index].delivery.process = span }
+                handling = { members in
+                    try await Self.traced(context, span) { try await batch.handle(members) }
+                }
+            }
+            try await handling(members)
             metrics.handled(since: &began)
             for entry in handled { succeeded(entry) }
         } catch {
@@ -251,6 +285,11 @@ extension Consumer {
     private func endInvalid(_ entry: HeldEntry, _ error: FreshetError) {
         logger.warning("invalid event", metadata: ["entry": "\(entry.id)", "reason": "\(error)"])
         probeEnded(entry)
+        if let tracing {
+            let delivery = delivery(of: entry, entry.content.failedAttempts)
+            entry.process = ProcessSpan.begin(delivery, tracing).span
+            entry.process?.end(error)
+        }
         end(entry, .invalid(reason: error.message))
     }
 

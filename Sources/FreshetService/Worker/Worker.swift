@@ -122,6 +122,7 @@ public struct Worker: Sendable {
         let (settings, health, drain, logger) = (
             process.settings, process.health, process.drain, process.logger
         )
+        for warning in settings.warnings { logger.warning("\(warning)") }
         if let drill = Drill.description {
             guard drill.isValid else { throw ToolError(.badConfiguration, drill.text) }
             logger.warning("this process will die or freeze on purpose", metadata: ["drill": "\(drill.text)"])
@@ -135,7 +136,8 @@ public struct Worker: Sendable {
             settings.redis.named("\(settings.namespace):\(settings.group)"), logger: logger)
         defer { client.close() }
         health.connecting(client)
-        let broker = Broker(client, namespace: settings.namespace)
+        let traces = settings.rebuild == nil ? settings.traces.map { Traces($0, logger: logger) } : nil
+        let broker = Broker(client, namespace: settings.namespace, tracer: traces?.tracer)
         guard try await connect(client, within: settings.connectTimeout, until: stop) else { return }
         health.connected()
         let records: ServiceRecords
@@ -152,8 +154,9 @@ public struct Worker: Sendable {
         health.runs(own.compactMap { $0 as? Subscription })
         // Shut down in reverse: subscriptions first, then the relay, which publishes what the last handlers wrote, and last what
         // is said of them.
-        let all: [any Service] =
-            worker.polling(own) + [records.relay, RebuildService(worker: worker, services: services)]
+        let said: [any Service] = (traces.map { [$0.export] } ?? []) + worker.polling(own)
+        let all =
+            said + [records.relay, RebuildService(worker: worker, services: services)]
             + (own.isEmpty ? [] : [ServicesTogether(services: own)])
         var configuration = ServiceGroupConfiguration(
             services: all.map { .init(service: $0) }
