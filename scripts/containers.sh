@@ -98,7 +98,7 @@ pods_down() {
     [ -n "$network" ] || return
     podman play kube --down "$base/pods.yaml" >/dev/null 2>&1
     podman rm -f -t 0 pods-redis >/dev/null 2>&1
-    podman secret rm order customer payment exporter >/dev/null 2>&1
+    podman volume rm secret-order secret-customer secret-payment secret-exporter >/dev/null 2>&1
     podman network rm "$network" >/dev/null 2>&1
     network=
 }
