@@ -42,6 +42,6 @@ struct FreshetTool: AsyncParsableCommand {
     static func main() async {
         // A monitor takes every other exit code for a broken plugin.
         let isForMonitor = CommandLine.arguments.dropFirst().first == "check"
-        await Tool.main(Self.self, failing: isForMonitor ? Check.endUnknown : nil)
+        await Tool.main(Self.self, failing: isForMonitor ? { Check.endUnknown($0) } : nil)
     }
 }
