@@ -120,29 +120,51 @@ get() { curl -fsS --max-time 3 "$@"; }
 
 hardened=(--read-only --tmpfs /tmp --user 65532:65532 --cap-drop=ALL --security-opt=no-new-privileges)
 
-# Starts a worker beside a Redis of its own, once, and says how many milliseconds after its container was started it was ready.
+# Starts a worker beside a Redis of its own, once, and says how many milliseconds after its process began it was ready. Who asks looks
+# for the process itself: podman takes a while to say that it has started something.
 start_up() {
-    podman run -d --name probe-worker --network probe "${hardened[@]}" -v "probe-$1:/data" -e REDIS_URL=redis://probe-redis:6379 \
-        -e FRESHET_NAMESPACE=shop "docker.io/freshet/$1-worker:dev" >/dev/null || return 1
-    python3 - "$(address probe-worker)" "$(podman inspect --format '{{.State.Pid}}' probe-worker)" <<'END'
-import http.client, os, sys, time
-host, pid = sys.argv[1:]
-with open(f"/proc/{pid}/stat") as file:
-    ticks = int(file.read().rpartition(")")[2].split()[19])
-with open("/proc/uptime") as file:
-    started = time.monotonic() - (float(file.read().split()[0]) - ticks / os.sysconf("SC_CLK_TCK"))
-while time.monotonic() < started + 30:
+    local address
+    address=$(podman network inspect --format '{{range .Subnets}}{{.Subnet}}{{end}}' probe | sed 's/\.[0-9]*\/.*/.77/')
+    python3 - "$1-worker" "$address" podman run -d --name probe-worker --network probe --ip "$address" "${hardened[@]}" -v "probe-$1:/data" \
+        -e REDIS_URL=redis://probe-redis:6379 -e FRESHET_NAMESPACE=shop "docker.io/freshet/$1-worker:dev" <<'END'
+import http.client, os, subprocess, sys, time
+
+program, address, command = sys.argv[1], sys.argv[2], sys.argv[3:]
+before = set(os.listdir("/proc"))
+running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def start():
+    """When the worker began, in seconds since the system did; nil while it has not."""
+    for pid in os.listdir("/proc"):
+        if not pid.isdigit() or pid in before:
+            continue
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                name, _, rest = file.read().partition("(")[2].rpartition(")")
+            if name == program and os.stat(f"/proc/{pid}").st_uid == 65532:
+                return int(rest.split()[19]) / os.sysconf("SC_CLK_TCK")
+        except OSError:
+            pass
+    return None
+
+
+end = time.monotonic() + 30
+while (began := start()) is None and time.monotonic() < end:
+    time.sleep(0.002)
+while time.monotonic() < end:
     try:
-        connection = http.client.HTTPConnection(host, 8080, timeout=1)
+        connection = http.client.HTTPConnection(address, 8080, timeout=0.1)
         connection.request("GET", "/readyz")
         if connection.getresponse().status == 200:
-            print(round((time.monotonic() - started) * 1000))
             break
     except OSError:
         pass
-    time.sleep(0.002)
+    time.sleep(0.001)
 else:
     sys.exit("not ready within 30 s")
+print(round((time.clock_gettime(time.CLOCK_BOOTTIME) - began) * 1000))
+running.wait()
 END
     local status=$?
     podman rm -f -t 10 probe-worker >/dev/null
