@@ -13,7 +13,7 @@ MATRIX ?=
 PACKAGES := libhiredis-dev liblua5.1-0-dev libpq-dev libsqlite3-dev libssl-dev libzstd-dev openssl iptables postgresql redis-server
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup build release run bench bench-demo test schemas compatible matrix failover sanitize fuzz soak rolling mutants lint format clean
+.PHONY: help setup build release run bench bench-demo bench-telemetry test check-metrics schemas compatible matrix failover sanitize fuzz soak rolling mutants lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,11 @@ bench: setup ## Measure the client, delivery and records beside plain C on hired
 	@$(BIN)/bench records $(BENCH)
 	@$(BIN)/bench replay $(BENCH)
 
+bench-telemetry: setup ## Measure what metrics cost: publishing and delivery with and without, in turn
+	swift build $(RELEASE) --product bench
+	@$(BIN)/bench delivery --with metrics $(BENCH)
+	@$(BIN)/bench client --work publish-16 publish-256 --with metrics $(BENCH)
+
 bench-demo: setup ## Measure the shop on the demo data: orders a second, and what its time is spent on
 	for product in bench shop order-worker customer-worker payment-worker; do \
 	  swift build $(RELEASE) --product $$product || exit 1; done
@@ -58,6 +63,11 @@ test: setup ## Run all tests (they start their own servers)
 	swift build --build-tests
 	@$$(swift build --show-bin-path)/tested-on
 	swift test --skip-build --experimental-maximum-parallelization-width 8
+
+check-metrics: PACKAGES += prometheus
+check-metrics: setup ## Check the metrics with Prometheus' own promtool, which it installs
+	swift build --build-tests
+	swift test --skip-build --filter 'promtool|exporter'
 
 schemas: setup ## Write the shop's schemas anew, unless what has changed breaks consumers
 	swift build

@@ -20,6 +20,8 @@ let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "sw
 let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let http = Target.Dependency.product(name: "FlyingFox", package: "FlyingFox")
+let sockets = Target.Dependency.product(name: "FlyingSocks", package: "FlyingFox")
 // The C library that GRDB is built on.
 let sqlite = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
 
@@ -64,6 +66,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.5.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.9.0"),
         .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.8.0"),
+        .package(url: "https://github.com/swhitty/FlyingFox.git", from: "0.27.1"),
     ],
     targets: [
         // No pkgConfig: Debian's hiredis.pc has -D_FILE_OFFSET_BITS=64, which SwiftPM warns about on every build.
@@ -85,8 +88,8 @@ let package = Package(
             "FreshetService",
             [
                 "Freshet", "FreshetRecords", "FreshetReplay", "FreshetSchema", "Hiredis", lifecycle, signals,
-                logging,
-                arguments,
+                logging, metrics,
+                arguments, http, sockets,
             ]),
         library("FreshetTesting", ["Freshet", "Hiredis", "CLuaShims", logging, lifecycle]),
         // The in-memory broker runs the scripts that a server would: on the same Lua, 5.1.
@@ -109,7 +112,10 @@ let package = Package(
             ["FreshetRecords", "FreshetReplay", "FreshetService", "Freshet", "Hiredis", arguments]),
         executable(
             "FreshetCLI",
-            ["FreshetReplay", "FreshetSchema", "FreshetService", "Freshet", "Hiredis", arguments]),
+            [
+                "FreshetRecords", "FreshetReplay", "FreshetSchema", "FreshetService", "Freshet", "Hiredis",
+                arguments,
+            ]),
         executable(
             "Shop",
             [
@@ -121,9 +127,9 @@ let package = Package(
         executable(
             "Bench",
             [
-                "Workbench", "Freshet", "FreshetRecords", "FreshetReplay", "Hiredis", "FreshetTesting",
-                "ShopEvents",
-                arguments,
+                "Workbench", "Freshet", "FreshetRecords", "FreshetReplay", "FreshetService", "Hiredis",
+                "FreshetTesting", "ShopEvents",
+                arguments, logging,
             ]),
         library("Workbench", [arguments, signals]),
         executable(
@@ -164,11 +170,14 @@ let package = Package(
         tests(
             "FreshetServiceTests",
             [
-                "FreshetService", "FreshetRecords", "FreshetSchema", "Freshet", "FreshetTesting", "Hiredis",
-                arguments, logging,
+                "FreshetService", "FreshetRecords", "FreshetReplay", "FreshetSchema", "Freshet",
+                "FreshetTesting", "Hiredis",
+                arguments, lifecycle, logging, metrics, sockets,
             ]),
         tests("FreshetTestingTests", ["FreshetTesting", "Hiredis"]),
-        tests("FreshetToolsTests", ["Freshet", "Hiredis", "FreshetTesting"]),
+        tests(
+            "FreshetToolsTests",
+            ["Freshet", "FreshetRecords", "Hiredis", "FreshetTesting", lifecycle, logging]),
         tests("ShopEventsTests", ["ShopEvents", "Freshet"]),
         tests("ShopTests", ["Shop", "ShopEvents", "FreshetTesting"]),
         tests("EndToEndTests", ["Freshet", "FreshetRecords", "Hiredis", "FreshetTesting", grdb]),

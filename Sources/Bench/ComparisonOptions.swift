@@ -10,6 +10,12 @@ struct ComparisonOptions: ParsableArguments {
         help: ArgumentHelp("Events in each measurement, instead of each work's own number.", valueName: "N"))
     var events: Int?
 
+    @Option(
+        help: ArgumentHelp(
+            "Instead of with C, compare the client that says this of itself (metrics) with the same that does not.",
+            valueName: "NAME"))
+    var with: [Telemetry] = []
+
     @Option(help: "table or json.")
     var format = Format.table
 
@@ -24,7 +30,8 @@ struct ComparisonOptions: ParsableArguments {
     func compare(_ rows: [Row]) async throws {
         try await untilInterrupted {
             let report = try await withBenchServer { server in
-                try await Comparison(server: server, rounds: rounds, events: events).run(rows)
+                try await Comparison(server: server, rounds: rounds, events: events, telemetry: with)
+                    .run(rows)
             }
             print(try format == .json ? report.json() : report.table)
         }

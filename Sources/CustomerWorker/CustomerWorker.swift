@@ -12,7 +12,8 @@ struct CustomerWorker: AsyncParsableCommand {
         commandName: "customer-worker",
         abstract: "The shop's customer service: knows the customers, what they ordered and what they spent.",
         discussion:
-            "SIGTERM and Ctrl-C drain and exit 0. Exit codes: 69 Redis unreachable, 78 bad configuration.")
+            "SIGTERM and Ctrl-C drain and exit 0. Exit codes: 69 Redis unreachable, 78 bad configuration.",
+        subcommands: [HealthCommand.self])
 
     @OptionGroup var options: WorkerOptions
 

@@ -13,7 +13,8 @@ struct OrderWorker: AsyncParsableCommand {
         abstract:
             "The shop's order service: keeps orders, confirms or cancels them when their payment is decided.",
         discussion:
-            "SIGTERM and Ctrl-C drain and exit 0. Exit codes: 69 Redis unreachable, 78 bad configuration.")
+            "SIGTERM and Ctrl-C drain and exit 0. Exit codes: 69 Redis unreachable, 78 bad configuration.",
+        subcommands: [HealthCommand.self])
 
     @OptionGroup var options: WorkerOptions
 
@@ -26,12 +27,13 @@ struct OrderWorker: AsyncParsableCommand {
 
     func run() async throws {
         let defaults = WorkerDefaults(group: "order", namespace: .shop)
-        let paymentDeadline = paymentDeadline
+        let settings = try options.settings()
+        let deadline = try settings.seconds(
+            "PAYMENT_DEADLINE", .flag("--payment-deadline", paymentDeadline), default: 900)
         try await Worker.run(
-            options, defaults: defaults, contract: .order, migrations: Orders.migrations
+            options, settings, defaults: defaults, contract: .order, migrations: Orders.migrations
         ) { worker in
             let records = worker.records
-            let deadline = try worker.seconds(paymentDeadline, "PAYMENT_DEADLINE") ?? .seconds(900)
             return [
                 worker.subscribe(to: .orders) {
                     On(OrderPlaced.self) { order, delivery in

@@ -12,7 +12,8 @@ struct PaymentWorker: AsyncParsableCommand {
         commandName: "payment-worker",
         abstract: "The shop's payment service: has each order charged once, and says how it went.",
         discussion:
-            "SIGTERM and Ctrl-C drain and exit 0. Exit codes: 69 Redis unreachable, 78 bad configuration.")
+            "SIGTERM and Ctrl-C drain and exit 0. Exit codes: 69 Redis unreachable, 78 bad configuration.",
+        subcommands: [HealthCommand.self])
 
     @OptionGroup var options: WorkerOptions
 
@@ -26,13 +27,16 @@ struct PaymentWorker: AsyncParsableCommand {
 
     func run() async throws {
         let defaults = WorkerDefaults(group: "payment", namespace: .shop)
-        let (ledger, timeout) = (providerLedger, providerTimeout)
+        let settings = try options.settings()
+        let ledger = try settings.url(
+            "PAYMENT_PROVIDER_LEDGER", .flag("--provider-ledger", providerLedger),
+            default: "sqlite:provider.db")
+        let patience = try settings.seconds(
+            "PAYMENT_PROVIDER_TIMEOUT", .flag("--provider-timeout", providerTimeout), default: 2)
         try await Worker.run(
-            options, defaults: defaults, contract: .payment, migrations: Payments.migrations
+            options, settings, defaults: defaults, contract: .payment, migrations: Payments.migrations
         ) { worker in
-            let url = worker.setting(ledger, "PAYMENT_PROVIDER_LEDGER") ?? "sqlite:provider.db"
-            let patience = try worker.seconds(timeout, "PAYMENT_PROVIDER_TIMEOUT") ?? .seconds(2)
-            let provider = try await EmbeddedProvider(ledger: worker.open(url))
+            let provider = try await EmbeddedProvider(ledger: worker.open(ledger))
             let payments = Payments(
                 records: worker.records, provider: ImpatientProvider(provider: provider, patience: patience))
             return [

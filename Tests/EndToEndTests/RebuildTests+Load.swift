@@ -210,7 +210,7 @@ extension RebuildTests {
             }
             try await eventually("all is settled") {
                 let groups = try await ToolTests.tool(
-                    "freshet", ["groups", "--format", "json"], server, folder)
+                    "freshet", ["groups", "--over", "0s", "--format", "json"], server, folder)
                 return try ToolTests.json([ToolTests.Group].self, groups.output).allSatisfy {
                     $0.waiting + $0.pending + $0.delayed == 0
                 }

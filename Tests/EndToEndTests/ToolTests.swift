@@ -78,7 +78,8 @@ import Testing
     static func isSettled(
         _ server: LocalRedisServer, _ client: RedisClient, _ folder: Folder, entries: Int
     ) async throws -> Bool {
-        let groups = try await tool("freshet", ["groups", "--format", "json"], server, folder)
+        let groups = try await tool(
+            "freshet", ["groups", "--over", "0s", "--format", "json"], server, folder)
         let list = try json([Group].self, groups.output)
         let length = try await client.send(RedisCommand("XLEN", "shop:events:{orders:0}")).integer
         return length == entries && list.count == 5
@@ -181,7 +182,8 @@ import Testing
             #expect(moved.output.contains(#""readAgain" : 7"#), "\(moved.output)")
             let group = try await client.send(RedisCommand("XINFO", "GROUPS", "shop:events:{orders:0}"))
             #expect(group.array?[0].array?.compactMap(\.string).contains("3-18446744073709551615") == true)
-            let groups = try await Self.tool("freshet", ["groups", "--format", "json"], server, folder)
+            let groups = try await Self.tool(
+                "freshet", ["groups", "--over", "0s", "--format", "json"], server, folder)
             #expect(try Self.json([Group].self, groups.output)[0].waiting == 7)
             let back = try await Self.tool(
                 "replay", ["rewind", "--topic", "orders", "--group", "payment", "--to", "end", "--yes"],

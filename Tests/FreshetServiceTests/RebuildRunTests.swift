@@ -89,9 +89,10 @@ private struct Copied: EventPayload {
                         1, "notes", ["CREATE TABLE notes (number BIGINT NOT NULL, text TEXT NOT NULL)"] + more
                     )
                 ], on: broker)
+            let environment = ["REDIS_URL": server.url, "DATABASE_URL": url]
             let settings = try WorkerSettings(
-                WorkerOptions.parse([]), defaults: WorkerDefaults(group: group, namespace: "test"),
-                environment: ["REDIS_URL": server.url, "DATABASE_URL": url])
+                WorkerOptions.parse([]), Settings(file: nil, environment: environment),
+                defaults: WorkerDefaults(group: group, namespace: "test"))
             let worker = Worker(settings: settings, broker: broker, records: records, logger: logger)
             try await body(Notes(worker: worker, client: client, url: url))
         }

@@ -70,6 +70,11 @@ final class Rig: Sendable {
         try await client.send(RedisCommand(arguments: arguments))
     }
 
+    @discardableResult
+    func redis(arguments: [any RedisArgument]) async throws -> RedisReply {
+        try await client.send(RedisCommand(arguments: arguments))
+    }
+
     /// Adds events with these numbers as milliseconds and ids to a partition of the topic `orders`.
     func publish(_ numbers: some Sequence<Int>, partition: Int = 0, type: String = "order.placed")
         async throws

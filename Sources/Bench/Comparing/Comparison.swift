@@ -7,6 +7,8 @@ struct Comparison: Sendable {
     let rounds: Int
     /// Events in each measurement, or nil for each row's own number.
     let events: Int?
+    /// What the client says of itself; then the other side is the client that says nothing.
+    var telemetry: [Telemetry] = []
 
     func run(_ rows: [Row]) async throws -> ComparisonReport {
         var results: [ComparisonReport.Line] = []
@@ -21,15 +23,28 @@ struct Comparison: Sendable {
                 progress.show("\(row.rawValue), round \(round) of \(rounds), \(subject.name)")
                 samples.append(try await subject.measure(row.work, events: events, on: server))
                 progress.show("\(row.rawValue), round \(round) of \(rounds), \(other.name)")
-                otherSamples.append(try await other.measure(row.otherWork, events: events, on: server))
+                otherSamples.append(
+                    try await other.measure(
+                        telemetry.isEmpty ? row.otherWork : row.work, events: events, on: server))
             }
-            results.append(.init(row, Figures(medianOf: samples), Figures(medianOf: otherSamples)))
+            results.append(
+                .init(
+                    row, Figures(medianOf: samples), Figures(medianOf: otherSamples),
+                    against: telemetry.isEmpty ? row.against : other.name))
         }
         progress.clear()
         return ComparisonReport(rows: results)
     }
 
     private func opponents(in row: Row) throws -> (Subject, Subject) {
+        if !telemetry.isEmpty {
+            let names = telemetry.map(\.rawValue).joined(separator: " and ")
+            let url = row.usesTLS ? server.tlsURL : server.url
+            return (
+                try .swift(url: url, named: "Swift with \(names)", with: telemetry),
+                try .swift(url: url, named: "Swift without \(names)")
+            )
+        }
         if row == .deliverPerKey {
             return (try .swift(url: server.url), try .swift(url: server.url, named: "Swift without an order"))
         }

@@ -12,14 +12,14 @@ struct ComparisonReport: Encodable, Sendable {
         let p99Ratio: Double?
         let against: String?
 
-        init(_ row: Row, _ swift: Figures, _ c: Figures) {
+        init(_ row: Row, _ swift: Figures, _ c: Figures, against: String?) {
             work = row.rawValue
             self.swift = swift
             self.c = c
             cpuRatio = (swift.cpuMicros / c.cpuMicros).rounded(places: 3)
             rateRatio = (swift.eventsPerSecond / c.eventsPerSecond).rounded(places: 3)
             p99Ratio = swift.p99Micros.flatMap { own in c.p99Micros.map { (own / $0).rounded(places: 3) } }
-            against = row.against
+            self.against = against
         }
     }
 

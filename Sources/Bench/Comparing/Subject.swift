@@ -10,13 +10,15 @@ struct Subject: Sendable {
     private let arguments: @Sendable (Work, _ warmUp: Int, _ events: Int, _ database: String) -> [String]
 
     /// This client, in this program.
-    static func swift(url: String, named name: String = "Swift") throws -> Subject {
+    static func swift(url: String, named name: String = "Swift", with telemetry: [Telemetry] = []) throws
+        -> Subject
+    {
         Subject(name: name, program: try Self.program("bench")) { work, warmUp, events, database in
             [
                 "measure", "--url", url, "--work", work.name, "--warm-up", "\(warmUp)",
                 "--events", "\(events)", "--stream", BenchServer.stream(of: work), "--group",
                 BenchServer.group, "--database", database,
-            ]
+            ] + telemetry.flatMap { ["--with", $0.rawValue] }
         }
     }
 

@@ -55,8 +55,12 @@ extension Consumer {
         var turnBegan = ContinuousClock.now
         var inTurn = 0
         lanes.isOneComing = false
+        // Of the handler that comes next: where the last one ended.
+        var began = metrics.now
+        defer { metrics.running(running) }
         while !isOver {
             guard let work = nextWork() else {
+                metrics.running(running)
                 await withCheckedContinuation { continuation in
                     // Asked again here: a task from elsewhere is queued anew at each `await`.
                     if isOver || schedule.hasReady && breaker.isClosed && !isDraining {
@@ -67,15 +71,20 @@ extension Consumer {
                 }
                 lanes.isOneComing = false
                 (turnBegan, inTurn) = (.now, 0)
+                began = metrics.now
                 continue
             }
             if schedule.hasReady { wakeLane() }
-            await run(work)
+            running += work.count
+            metrics.running(running)
+            await run(work, since: &began)
+            running -= work.count
             inTurn += 1
             if inTurn & 15 == 0, ContinuousClock.now - turnBegan > .milliseconds(2) {
                 // Handlers that compute must not starve the sockets.
                 await Task.yield()
                 turnBegan = .now
+                began = metrics.now
             }
         }
     }
@@ -121,31 +130,48 @@ extension Consumer {
 
     // MARK: - Handlers
 
-    private func run(_ work: Lanes.Work) async {
+    /// - Parameter began: when the work began; afterwards when its handler ended.
+    private func run(_ work: Lanes.Work, since began: inout Nanoseconds) async {
         switch work {
-        case .one(let entry) where entry.suspicion > 0: await runSuspect(entry) { await self.run(entry) }
+        case .one(let entry) where entry.suspicion > 0:
+            await runSuspect(entry) {
+                var began = self.metrics.now
+                await self.run(entry, since: &began)
+            }
+            began = metrics.now
         case .batch(let entries, let batch) where entries.contains { $0.suspicion > 0 }:
-            await runSuspect(entries[0]) { await self.run(entries, batch) }
-        case .one(let entry): await run(entry)
-        case .batch(let entries, let batch): await run(entries, batch)
+            await runSuspect(entries[0]) {
+                var began = self.metrics.now
+                await self.run(entries, batch, since: &began)
+            }
+            began = metrics.now
+        case .one(let entry): await run(entry, since: &began)
+        case .batch(let entries, let batch): await run(entries, batch, since: &began)
         }
     }
 
-    private func run(_ entry: HeldEntry) async {
+    private func run(_ entry: HeldEntry, since began: inout Nanoseconds) async {
         guard let handler = entry.handler else { return }
         var failedAttempts = entry.content.failedAttempts
         Drill.reached(.beforeHandler)
         while true {
             do {
                 switch handler.call {
-                case .plain(let handle): try await handle(delivery(of: entry, failedAttempts))
+                case .plain(let handle):
+                    try await inContext(of: entry, failedAttempts + 1) {
+                        try await handle(delivery(of: entry, failedAttempts))
+                    }
                 case .decoded(let prepare):
                     guard let handle = prepared(entry, by: prepare) else { return }
-                    try await handle(delivery(of: entry, failedAttempts))
+                    try await inContext(of: entry, failedAttempts + 1) {
+                        try await handle(delivery(of: entry, failedAttempts))
+                    }
                 case .batch: return
                 }
+                metrics.handled(since: &began)
                 return succeeded(entry)
             } catch {
+                metrics.handled(since: &began)
                 if error is StaleOwner { giveUpPartition(of: entry) }
                 if Task.isCancelled || error is StaleOwner { return abandon(entry) }
                 failedAttempts += 1
@@ -164,7 +190,7 @@ extension Consumer {
     }
 
     /// A batch as one; when that fails, each of its events alone.
-    private func run(_ entries: [HeldEntry], _ batch: BatchCall) async {
+    private func run(_ entries: [HeldEntry], _ batch: BatchCall, since began: inout Nanoseconds) async {
         var (members, handled) = ([BatchCall.Member](), [HeldEntry]())
         for entry in entries {
             do throws(FreshetError) {
@@ -176,14 +202,22 @@ extension Consumer {
         }
         guard !members.isEmpty else { return }
         do {
-            try await batch.handle(members)
+            if handled.count == 1 {
+                try await inContext(of: handled[0], handled[0].content.failedAttempts + 1) {
+                    try await batch.handle(members)
+                }
+            } else {
+                try await inContext(of: nil, handled.count) { try await batch.handle(members) }
+            }
+            metrics.handled(since: &began)
             for entry in handled { succeeded(entry) }
         } catch {
+            metrics.handled(since: &began)
             if error is StaleOwner { handled.forEach(giveUpPartition) }
             if Task.isCancelled || error is StaleOwner { return handled.forEach(abandon) }
             if members.count > 1 {
                 logger.info("a batch failed, trying its events one by one", metadata: ["reason": "\(error)"])
-                for entry in handled { await run([entry], batch) }
+                for entry in handled { await run([entry], batch, since: &began) }
             } else {
                 let (entry, failedAttempts) = (handled[0], handled[0].content.failedAttempts + 1)
                 // Nothing at once and in place: alone it has just been tried again.
@@ -194,6 +228,15 @@ extension Consumer {
                             after: .milliseconds(1), failedAttempts: failedAttempts, reason: "\(error)"))
             }
         }
+    }
+
+    /// Runs a handler so that log lines can say what it handles.
+    ///
+    /// - Parameter number: the attempt, or without an entry the size of the batch.
+    private func inContext(of entry: HeldEntry?, _ number: Int, _ body: () async throws -> Void) async throws
+    {
+        try await DeliveryContext.$current.withValue(
+            DeliveryContext(consumer: self, entry: entry, number: number), operation: body)
     }
 
     private func delivery(of entry: HeldEntry, _ failedAttempts: Int) -> Delivery {
@@ -223,10 +266,8 @@ extension Consumer {
     private func failed(_ entry: HeldEntry, _ error: any Error, _ failedAttempts: Int) -> Settlement? {
         let next = options.retry.next(after: error, failedAttempts: failedAttempts)
         let event = entry.content.event
-        let metadata: Logger.Metadata = [
-            "event": "\(event.id)", "type": "\(event.type)", "correlation": "\(event.correlationID ?? "")",
-            "attempt": "\(failedAttempts)", "reason": "\(error)",
-        ]
+        var metadata = DeliveryContext.metadata(of: event, attempt: failedAttempts)
+        metadata["reason"] = "\(error)"
         switch next {
         case .settle(.acknowledged), .settle(.invalid):
             logger.info("the handler threw, and the policy says that it is no failure", metadata: metadata)
@@ -236,7 +277,7 @@ extension Consumer {
             probeEnded(entry)
         default:
             if breaker.failed(isProbe: entry.isProbe, at: clock.now) {
-                counters.breaker(isOpen: true)
+                metrics.breaker(isOpen: true)
                 logger.error(
                     "all handlers fail, pausing",
                     metadata: ["pause": "\(options.breaker.pause)", "reason": "\(error)"])
@@ -244,23 +285,29 @@ extension Consumer {
             }
             if entry.isProbe {
                 // It was only a look whether handlers work again: no attempt was used.
+                metrics.retried()
                 shares[0].upkeepAlarm.ring()
                 let failedBefore = entry.content.failedAttempts
                 return .scheduled(
                     after: options.breaker.pause, failedAttempts: failedBefore, reason: "\(error)")
             }
         }
-        guard case .settle(let settlement) = next else { return nil }
+        guard case .settle(let settlement) = next else {
+            metrics.retried()
+            return nil
+        }
         switch settlement {
         case .dead: logger.error("dead letter: the attempts are used up", metadata: metadata)
-        case .scheduled: logger.info("the handler threw, trying again later", metadata: metadata)
+        case .scheduled:
+            metrics.retried()
+            logger.info("the handler threw, trying again later", metadata: metadata)
         default: break
         }
         return settlement
     }
 
     private func breakerClosed() {
-        counters.breaker(isOpen: false)
+        metrics.breaker(isOpen: false)
         logger.notice("handlers work again")
         for share in shares { share.alarm.ring() }
     }

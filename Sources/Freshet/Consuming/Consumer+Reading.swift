@@ -13,7 +13,9 @@ extension Consumer {
     private func readUntilDraining(_ share: Share) async throws(FreshetError) {
         var pause = Duration.milliseconds(20)
         var isFailing = false
+        defer { pulse.ended(share.index) }
         while !isDraining && !Task.isCancelled {
+            pulse.beat(share.index)
             do throws(RedisError) {
                 guard try await readOnce(share) else {
                     await share.alarm.wait(for: .seconds(1))
@@ -34,7 +36,7 @@ extension Consumer {
                     logger.warning(
                         "the stream or group is gone, making it again from its start",
                         metadata: ["reason": "\(error)"])
-                    try await prepare(waitingOn: share.alarm)
+                    try await prepare(share)
                 } else if !isFailing {
                     logger.warning("cannot read, trying again", metadata: ["reason": "\(error)"])
                     isFailing = true
@@ -80,7 +82,7 @@ extension Consumer {
         }
         for (key, entries) in read {
             if let stream = streams.first(where: { $0.key == key }) {
-                take(entries, of: stream, readAt: readAt)
+                take(entries, of: stream, from: .stream(stream), readAt: readAt)
             }
         }
         return true
@@ -104,7 +106,8 @@ extension Consumer {
 
     /// Takes up entries that the server has given to this consumer.
     func take(
-        _ entries: [StreamEntry], of stream: ReadStream, readAt: ContinuousClock.Instant,
+        _ entries: [StreamEntry], of stream: ReadStream, from source: SubscriptionMetrics.Source,
+        readAt: ContinuousClock.Instant,
         suspects: [StreamID: Int] = [:]
     ) {
         if isOrdered {
@@ -115,6 +118,7 @@ extension Consumer {
                 lastRead[place] = max(lastRead[place] ?? .zero, last)
             }
         }
+        metrics.delivered(entries.count, from: source)
         for entry in entries {
             guard let held = decode(entry, of: stream, claimedUntil: readAt + options.lease) else { continue }
             if !suspects.isEmpty { held.suspicion = suspects[entry.id] ?? 0 }

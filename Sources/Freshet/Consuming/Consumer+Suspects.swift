@@ -30,7 +30,7 @@ extension Consumer {
             try await Scripts.count.run(
                 on: broker.client, keys: [stream.key], arguments: [group.rawValue, name.rawValue] + counts)
         }
-        take(usable, of: stream, readAt: askedAt, suspects: suspects)
+        take(usable, of: stream, from: .claim, readAt: askedAt, suspects: suspects)
     }
 
     /// Runs the body when it is the entry's turn, and counts the delivery before; hands the entry back when it is not to be run

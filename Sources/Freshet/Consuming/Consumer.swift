@@ -61,7 +61,9 @@ actor Consumer {
     nonisolated let options: SubscriptionOptions
     nonisolated let handlers: HandlerTable
     nonisolated let counters: SubscriptionCounters
+    nonisolated let metrics: SubscriptionMetrics
     nonisolated let logger: Logger
+    nonisolated let pulse: Pulse
     private nonisolated let start: StartPosition
     nonisolated let shares: [Share]
     /// How many entries are in hand at most, besides those that are being settled.
@@ -78,12 +80,16 @@ actor Consumer {
     var cursors: [ObjectIdentifier: StreamID] = [:]
     var schedule: Schedule
     var lanes = Lanes()
+    /// How many deliveries are in handlers.
+    var running = 0
     var breaker: CircuitBreaker
     var texts = KnownTexts()
     /// Entries of which the process may die run one at a time.
     var suspectTurn = SuspectTurn()
     /// By partition; none with `.any`.
-    var tenures: [Tenure]
+    var tenures: [Tenure] {
+        didSet { metrics.owning(tenures.count { $0.isOwned }) }
+    }
     /// With an order, the last entry of each stream that has come, and the streams of which more may have been given to us: the
     /// reply was lost.
     var lastRead: [ObjectIdentifier: StreamID] = [:]
@@ -113,6 +119,7 @@ actor Consumer {
         self.options = options
         self.handlers = handlers
         self.counters = counters
+        metrics = SubscriptionMetrics(topic: topic.name, group: group)
         self.logger = logger
         // While a batch is handled the next one gathers.
         capacity = max(options.concurrency, handlers.largestBatch > 1 ? 2 * handlers.largestBatch : 1)
@@ -133,6 +140,9 @@ actor Consumer {
                 reader: broker.client.dedicated(clientName: "\(broker.namespace):\(group):\(name)"),
                 alarm: LoopAlarm(on: loop), upkeepAlarm: LoopAlarm(on: loop), fetchAlarm: LoopAlarm(on: loop))
         }
+        pulse = Pulse(
+            readers: shares.count, blocking: options.block,
+            timeout: broker.client.configuration.commandTimeout)
         states = shares.map { _ in ShareState(at: broker.clock.now) }
         heldCounts = Array(repeating: 0, count: topic.partitions)
         schedule = Schedule(options.ordering)
@@ -179,7 +189,7 @@ actor Consumer {
 
     func run() async throws(FreshetError) {
         if let problem = handlers.problem { throw problem }
-        try await prepare(waitingOn: shares[0].alarm)
+        try await prepare(shares[0])
         await noteHandlers()
         await withDiscardingTaskGroup { tasks in
             for share in shares {
@@ -202,16 +212,19 @@ actor Consumer {
     }
 
     /// Makes the group, however long the server takes to come.
-    func prepare(waitingOn alarm: LoopAlarm) async throws(FreshetError) {
+    func prepare(_ share: Share) async throws(FreshetError) {
         var pause = Duration.milliseconds(50)
+        pulse.group(isThere: false)
         while !isDraining && !Task.isCancelled {
+            pulse.beat(share.index)
             do {
                 starts = try await broker.ensureGroup(
                     group, of: topic, from: start, ordering: options.ordering, known: starts)
+                pulse.group(isThere: true)
                 return
             } catch  where error.isRetryable {
                 logger.debug("cannot make the group yet", metadata: ["reason": "\(error)"])
-                await alarm.wait(for: pause)
+                await share.alarm.wait(for: pause)
                 pause = min(pause * 2, .seconds(2))
             }
         }

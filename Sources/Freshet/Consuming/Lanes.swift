@@ -9,6 +9,14 @@ struct Lanes {
     enum Work {
         case one(HeldEntry)
         case batch([HeldEntry], BatchCall)
+
+        /// How many deliveries it is.
+        var count: Int {
+            switch self {
+            case .one: 1
+            case .batch(let entries, _): entries.count
+            }
+        }
     }
 
     /// Entries of one handler that wait for their batch to be full.

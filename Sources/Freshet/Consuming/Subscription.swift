@@ -63,6 +63,9 @@ public struct Subscription: Service {
             handlers: handlers, counters: counters, logger: logger)
     }
 
+    /// Its signs of life.
+    package var pulse: Pulse { core.pulse }
+
     func handler(forRebuildOf type: EventType) -> Handler? { core.handlers[type, .rebuild] }
 
     /// Reads and handles until graceful shutdown or cancellation. Throws only what waiting will not cure: refused

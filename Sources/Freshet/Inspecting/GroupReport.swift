@@ -128,21 +128,31 @@ extension Broker {
     public func groupReports(
         topic name: TopicName? = nil, group: GroupName? = nil, countingUpTo most: Int = 1_000_000
     ) async throws(FreshetError) -> [GroupReport] {
+        try await reports(topic: name, group: group, countingUpTo: most).map(\.report)
+    }
+
+    /// The same, with the topic and what each partition's snapshot has.
+    func reports(topic name: TopicName?, group: GroupName?, countingUpTo most: Int)
+        async throws(FreshetError) -> [(topic: Topic, report: GroupReport, snapshots: [PartitionSnapshot])]
+    {
         let topics: [Topic]
         if let name {
             topics = try await topic(named: name).map { [$0] } ?? []
         } else {
             topics = try await self.topics()
         }
-        var reports: [GroupReport] = []
+        var reports: [(topic: Topic, report: GroupReport, snapshots: [PartitionSnapshot])] = []
         for topic in topics {
             for name in try await groups(of: topic) where group == nil || name == group {
                 var report = GroupReport(topic: topic.name, group: name)
+                var snapshots: [PartitionSnapshot] = []
                 for partition in 0..<topic.partitions {
-                    let keys = keys(topic.name, partition)
-                    report.add(try await snapshot(of: name, keys, countingUpTo: most))
+                    let snapshot = try await snapshot(
+                        of: name, keys(topic.name, partition), countingUpTo: most)
+                    report.add(snapshot)
+                    snapshots.append(snapshot)
                 }
-                reports.append(report)
+                reports.append((topic, report, snapshots))
             }
         }
         return reports

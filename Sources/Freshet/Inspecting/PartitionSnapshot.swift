@@ -1,17 +1,18 @@
-internal import Hiredis
+package import Hiredis
 
 /// One partition for one group at one moment.
 package struct PartitionSnapshot: Sendable {
     package struct Stream: Sendable {
         package let length: Int
         package let pending: Int
-        let oldestPending: StreamID?
+        package let oldestPending: StreamID?
         package var waiting: EntryCount
         let consumers: [GroupReport.Consumer]
+        package let marks: StreamMarks
     }
 
     /// The server's clock, in seconds since 1970.
-    let time: Double
+    package let time: Double
     package var log: Stream
     package var redelivery: Stream
     package let delayed: Int
@@ -32,11 +33,13 @@ package struct PartitionSnapshot: Sendable {
 
 extension PartitionSnapshot.Stream {
     init?(_ reply: RedisReply) {
-        guard let parts = reply.array.map(Array.init), parts.count == 5, let length = parts[0].integer,
-            let pending = parts[1].integer, let waiting = EntryCount(parts[3])
+        guard let parts = reply.array.map(Array.init), parts.count == 6, let length = parts[0].integer,
+            let pending = parts[1].integer, let waiting = EntryCount(parts[3]),
+            let marks = StreamMarks(parts[5])
         else { return nil }
         self.length = length
         self.pending = pending
+        self.marks = marks
         oldestPending = parts[2].streamID
         self.waiting = waiting
         consumers = (parts[4].array.map(Array.init) ?? []).map { consumer in

@@ -71,7 +71,7 @@ extension Consumer {
             of: stream, by: name.rawValue, after: lastRead[place] ?? .zero, count: Self.page, isCounted: false
         )
         guard let page, tenures[stream.partition].epoch == epoch else { return true }
-        take(page.entries, of: stream, readAt: askedAt)
+        take(page.entries, of: stream, from: .stream(stream), readAt: askedAt)
         if page.last == nil { unsure.remove(place) }
         return true
     }

@@ -35,6 +35,7 @@ extension Publisher {
                         }
                     }
                 } catch { throw FreshetError(error) }
+                state.confirmed(batch.count)
             }
         }
     }

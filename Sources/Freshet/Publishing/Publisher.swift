@@ -21,7 +21,7 @@ public struct Publisher: Sendable {
         self.topic = topic
         self.broker = broker
         self.options = options
-        state = PublisherState(partitions: topic.partitions)
+        state = PublisherState(topic)
     }
 
     /// Appends one event; returns where it stands in its partition's log.
@@ -132,7 +132,9 @@ public struct Publisher: Sendable {
                 for index in members { results[index] = .failure(error) }
             }
         }
-        return results.compactMap { $0 }
+        let outcomes = results.compactMap { $0 }
+        state.confirmed(outcomes.count { if case .success = $0 { true } else { false } })
+        return outcomes
     }
 
     private func appendTogether(

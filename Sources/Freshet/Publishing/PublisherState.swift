@@ -1,4 +1,5 @@
 internal import Hiredis
+internal import Metrics
 internal import Synchronization
 
 /// What a publisher knows of its topic.
@@ -20,9 +21,12 @@ final class PublisherState: Sendable {
 
     private let contents: Guarded<Contents>
     private let count = Atomic<Int>(0)
+    /// To swift-metrics: events that the server confirmed.
+    private let published: Counter
 
-    init(partitions: Int) {
-        contents = Guarded(Contents(newest: Array(repeating: .zero, count: partitions)))
+    init(_ topic: Topic) {
+        contents = Guarded(Contents(newest: Array(repeating: .zero, count: topic.partitions)))
+        published = Counter(label: "freshet_published_total", dimensions: [("topic", topic.name.rawValue)])
     }
 
     /// A partition for an event without a key: one after the other.
@@ -35,13 +39,22 @@ final class PublisherState: Sendable {
 
     /// What has just been added.
     func note(_ results: [Result<StreamID, FreshetError>], in partitions: [Int]) {
-        contents.withLock { contents in
+        let count = contents.withLock { contents in
+            var count = 0
             for (partition, result) in zip(partitions, results) {
                 if case .success(let id) = result {
                     contents.newest[partition] = max(contents.newest[partition], id)
+                    count += 1
                 }
             }
+            return count
         }
+        confirmed(count)
+    }
+
+    /// So many events have been published, or are kept for later.
+    func confirmed(_ count: Int) {
+        if count > 0 { published.increment(by: count) }
     }
 
     func waitingClient(like client: RedisClient) -> RedisClient {

@@ -17,7 +17,7 @@ extension Consumer {
             }
             do throws(FreshetError) {
                 let report = try await broker.enforceRetention(of: topic)
-                counters.retention(report)
+                metrics.retention(report)
                 if report.heldBackBy != holders, !report.heldBackBy.isEmpty {
                     logger.warning(
                         "events stay longer than the topic keeps them: groups still need them",

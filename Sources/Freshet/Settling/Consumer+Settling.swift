@@ -85,7 +85,10 @@ extension Consumer {
             let count = try await self.broker.client.send(.xack(stream.key, self.group.rawValue, ids))
             self.counters.add(.acknowledged, count)
             self.counters.add(.fenced, ids.count - count)
-            if let observe = self.options.observe, count == ids.count {
+            // When one was another's, nobody says which.
+            guard count == ids.count else { return }
+            self.metrics.acknowledged(entries)
+            if let observe = self.options.observe {
                 for entry in entries { observe(entry.content.event, .acknowledged) }
             }
         }
@@ -130,10 +133,12 @@ extension Consumer {
             ],
             arguments: arguments)
         let results = reply.array?.map { $0.integer ?? -1 } ?? []
+        var acknowledged: [HeldEntry] = []
         for ((entry, settlement), result) in zip(endings, results) {
             switch result {
             case 1:
                 counters.add(settlement.outcome)
+                if case .acknowledged = settlement { acknowledged.append(entry) }
                 options.observe?(entry.content.event, settlement.outcome)
             case 0: counters.add(.lost)
             default:
@@ -141,6 +146,7 @@ extension Consumer {
                 logger.info("another consumer had taken the event", metadata: ["entry": "\(entry.id)"])
             }
         }
+        if !acknowledged.isEmpty { metrics.acknowledged(acknowledged) }
     }
 
     /// Until it is done: repeating a settlement that ran after all finds the entry settled and changes nothing.

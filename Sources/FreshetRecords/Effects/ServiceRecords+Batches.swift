@@ -48,7 +48,7 @@ extension ServiceRecords {
         }
         Drill.reached(.afterCommit)
         for (event, handled) in zip(events, handled) where handled == .duplicate {
-            logger.debug("handled before", metadata: ["event": "\(event.delivery.event.id)"])
+            logger.debug("handled before", metadata: ["event_id": "\(event.delivery.event.id)"])
         }
         if publishes { relay.wake() }
         return handled

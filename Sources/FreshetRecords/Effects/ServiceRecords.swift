@@ -94,7 +94,7 @@ public struct ServiceRecords: Sendable {
         }
         Drill.reached(.afterCommit)
         if handled == .duplicate {
-            logger.debug("handled before", metadata: ["event": "\(delivery.event.id)"])
+            logger.debug("handled before", metadata: ["event_id": "\(delivery.event.id)"])
         }
         if publishes { relay.wake() }
         return handled

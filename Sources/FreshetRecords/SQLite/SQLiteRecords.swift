@@ -35,16 +35,26 @@ public final class SQLiteRecords: Records {
         try self.init(path: path, synchronous: synchronous, journal: "wal")
     }
 
-    init(path: String, synchronous: String, journal: String) throws(RecordsError) {
+    /// Only to look at: no file is made, and nothing of one is changed.
+    convenience init(readingOnly path: String) throws(RecordsError) {
+        try self.init(path: path, synchronous: "normal", journal: nil)
+    }
+
+    /// - Parameter journal: SQLite's `journal_mode`; nil opens the file for reading only.
+    init(path: String, synchronous: String, journal: String?) throws(RecordsError) {
         var configuration = Configuration()
         // Short naps: another process's commit takes well under a millisecond, SQLite's own handler naps up to 100 ms.
         configuration.busyMode = .callback { attempt in
             usleep(attempt < 20 ? 1000 : 5000)
             return attempt < 6000
         }
-        configuration.prepareDatabase { database in
-            try database.execute(sql: "PRAGMA journal_mode = \(journal)")
-            try database.execute(sql: "PRAGMA synchronous = \(synchronous)")
+        if let journal {
+            configuration.prepareDatabase { database in
+                try database.execute(sql: "PRAGMA journal_mode = \(journal)")
+                try database.execute(sql: "PRAGMA synchronous = \(synchronous)")
+            }
+        } else {
+            configuration.readonly = true
         }
         self.path = path
         self.configuration = configuration

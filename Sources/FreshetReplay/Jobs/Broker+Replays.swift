@@ -41,6 +41,23 @@ extension Broker {
         return jobs
     }
 
+    /// The replay to this group that a process is at, running or paused; nil when there is none. One question when there is
+    /// none; else the hundred that were planned last are looked at.
+    package func replayUnderWay(to group: GroupName, on topic: TopicName) async throws -> ReplayJob? {
+        let lock = namespace.replayingKey(topic, group)
+        guard let holder = try await send(RedisCommand("GET", lock)).string else { return nil }
+        let newest = try await send(RedisCommand("ZREVRANGE", namespace.replaysKey, 0, 99)).array ?? nil
+        let ids = newest?.compactMap(\.string) ?? []
+        guard !ids.isEmpty else { return nil }
+        var runs = RedisPipeline()
+        for id in ids { runs.append("HGET", namespace.replayKey(id), "run") }
+        for (id, run) in zip(ids, try await send(runs)) {
+            guard let run = run.string, !run.isEmpty, holder.hasSuffix(" \(run)") else { continue }
+            return try await job(id).flatMap { $0.state == .running || $0.state == .paused ? $0 : nil }
+        }
+        return nil
+    }
+
     /// The replay of this id, or of the only one that begins so. Throws `notFound`.
     public func replay(_ id: String) async throws -> ReplayJob {
         if let job = try await job(id) { return job }

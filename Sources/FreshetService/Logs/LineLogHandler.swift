@@ -1,4 +1,5 @@
 internal import FoundationEssentials
+internal import Freshet
 internal import Glibc
 public import Logging
 
@@ -16,6 +17,8 @@ public struct LineLogHandler: LogHandler {
     public var logLevel: Logger.Level
     /// What goes with every message.
     public var metadata: Logger.Metadata = [:]
+    /// What is known of the task that writes a message: the delivery that it handles.
+    public var metadataProvider: Logger.MetadataProvider? = .delivery
     private let format: LogFormat
     private let service: String
 
@@ -35,6 +38,7 @@ public struct LineLogHandler: LogHandler {
     /// Writes one line.
     public func log(event: LogEvent) {
         var all = metadata
+        if let provided = metadataProvider?.get() { all.merge(provided) { $1 } }
         if let own = event.metadata { all.merge(own) { $1 } }
         if let error = event.error { all["error"] = "\(error)" }
         let line =

@@ -21,3 +21,6 @@ extension StreamID: ExpressibleByArgument {
     /// A position in a stream on a command line.
     public init?(argument: String) { self.init(argument) }
 }
+
+/// A kind of check on a command line: its name.
+extension HealthCheck.Kind: ExpressibleByArgument {}

@@ -5,6 +5,11 @@ public enum StandardOutput {
     /// Writes a line at once: a reader behind a pipe sees it without delay, and no exit loses it.
     public static func write(_ line: String) { FileOutput.write(line + "\n", to: 1) }
 
+    /// On a terminal: clears it, and begins again at its top with this line.
+    public static func redraw(asOf line: String) {
+        FileOutput.write("\u{1b}[H\u{1b}[2J\u{1b}[3J\(line)\n", to: 1)
+    }
+
     /// How many columns the terminal has; nil when standard output is none.
     public static var terminalWidth: Int? {
         guard isatty(1) == 1 else { return nil }

@@ -1,4 +1,3 @@
-internal import FoundationEssentials
 public import Freshet
 public import FreshetRecords
 public import FreshetSchema
@@ -11,6 +10,7 @@ internal import UnixSignals
 /// A service as a process: its database, its subscriptions and its outbox, from start to drain.
 ///
 ///     @main struct PaymentWorker: AsyncParsableCommand {
+///         static let configuration = CommandConfiguration(subcommands: [HealthCommand.self])
 ///         @OptionGroup var options: WorkerOptions
 ///
 ///         static func main() async { await Tool.main(Self.self) }
@@ -36,18 +36,26 @@ public struct Worker: Sendable {
     /// Throws a `ToolError` for what cannot work: `badConfiguration` (URL, password, database), `unreachable` when there is
     /// no connection to Redis within the connect timeout, `badConfiguration` for a contract that differs from the handlers.
     ///
+    /// With `HTTP_PORT` it answers `/livez`, `/readyz`, `/startupz` and `/metrics` there, from before it reaches Redis to after
+    /// the drain. It is not ready from the moment it is asked to stop.
+    ///
     /// - Parameters:
+    ///   - settings: those of the service's own have been read from it, so that `--print-config` shows them too; nil when it has
+    ///     none.
     ///   - contract: what the service receives and sends: what `--describe` prints, and what its handlers are held against before
     ///     they run.
     ///   - migrations: the service's own tables.
     ///   - services: what it runs, besides the outbox; mostly `worker.subscribe`.
     public static func run(
-        _ options: WorkerOptions, defaults: WorkerDefaults, contract: ServiceContract? = nil,
-        migrations: [Migration], services: @escaping @Sendable (Worker) async throws -> [any Service]
+        _ options: WorkerOptions, _ settings: Settings? = nil, defaults: WorkerDefaults,
+        contract: ServiceContract? = nil, migrations: [Migration],
+        services: @escaping @Sendable (Worker) async throws -> [any Service]
     ) async throws {
         if options.describe { return try describe(contract) }
-        let settings = try WorkerSettings(
-            options, defaults: defaults, environment: ProcessInfo.processInfo.environment)
+        let all = try settings ?? options.settings()
+        let settings = try WorkerSettings(options, all, defaults: defaults)
+        try all.refuseUnknownNames()
+        if options.printConfig { return try all.show(options.output) }
         try await run(settings, source: defaults.group.rawValue, migrations: migrations) { worker in
             let services = try await services(worker)
             try contract?.hold(against: services)
@@ -62,41 +70,64 @@ public struct Worker: Sendable {
         // Trapped once, from the first moment to the last: a signal between two traps would be lost.
         let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
         let stop = StopRequest()
+        let health = Health()
+        let logger = Logger(label: source) { _ in
+            LineLogHandler(service: source, level: settings.logLevel, format: settings.logFormat)
+        }
+        var http: HTTPService?
+        if let address = settings.http, !settings.migrateOnly {
+            http = try await HTTPService.start(
+                on: address, Endpoints(health: health, metrics: metricsText(of: source, health)),
+                logger: logger)
+        }
+        // The last that is shut down: it answers throughout the drain.
+        defer { http?.stop() }
+        let process = Process(settings: settings, health: health, http: http?.address, logger: logger)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask {
                 var count = 0
                 for await _ in signals {
                     count += 1
                     if count == 2 { exit(ExitStatus.interrupted.rawValue) }
+                    // First, so that who asks knows it before reading stops.
+                    health.drains()
                     stop.make()
                 }
             }
             defer { tasks.cancelAll() }
-            try await run(settings, source: source, migrations: migrations, services: services, until: stop)
+            try await run(process, source: source, migrations: migrations, services: services, until: stop)
         }
     }
 
+    /// What there is before there is a worker.
+    private struct Process: Sendable {
+        let settings: WorkerSettings
+        let health: Health
+        let http: HTTPAddress?
+        let logger: Logger
+    }
+
     private static func run(
-        _ settings: WorkerSettings, source: String, migrations: [Migration],
+        _ process: Process, source: String, migrations: [Migration],
         services: @escaping @Sendable (Worker) async throws -> [any Service], until stop: StopRequest
     ) async throws {
-        let logger = Logger(label: source) { _ in
-            LineLogHandler(service: source, level: settings.logLevel, format: settings.logFormat)
-        }
+        let (settings, health, logger) = (process.settings, process.health, process.logger)
         if let drill = Drill.description {
             guard drill.isValid else { throw ToolError(.badConfiguration, drill.text) }
             logger.warning("this process will die or freeze on purpose", metadata: ["drill": "\(drill.text)"])
         }
         let database = try open(settings.databaseURL)
-        let migrated = try await reach(database, within: settings.connectTimeout, logger, until: stop) {
+        let migrated = try await reach(database, process, until: stop) {
             try await ServiceRecords.migrate(database, source: source, migrations: migrations)
         }
         guard migrated, !settings.migrateOnly else { return }
         let client = RedisClient(
             settings.redis.named("\(settings.namespace):\(settings.group)"), logger: logger)
         defer { client.close() }
+        health.connecting(client)
         let broker = Broker(client, namespace: settings.namespace)
         guard try await connect(client, within: settings.connectTimeout, until: stop) else { return }
+        health.connected()
         let records: ServiceRecords
         do {
             records = try await ServiceRecords(
@@ -106,9 +137,12 @@ public struct Worker: Sendable {
         if let options = settings.rebuild {
             return try await Rebuild.runAlone(worker, options, services: services, until: stop)
         }
-        // Shut down in reverse: subscriptions first, then the relay, which publishes what the last handlers wrote.
+        let own = try await services(worker)
+        // Shut down in reverse: subscriptions first, then the relay, which publishes what the last handlers wrote, and last what
+        // is said of them.
         let all: [any Service] =
-            [records.relay, RebuildService(worker: worker, services: services)] + (try await services(worker))
+            worker.polling(own) + [records.relay, RebuildService(worker: worker, services: services)] + own
+        health.runs(own.compactMap { $0 as? Subscription })
         var configuration = ServiceGroupConfiguration(
             services: all.map { .init(service: $0) }
                 + [
@@ -118,9 +152,11 @@ public struct Worker: Sendable {
                 ],
             logger: logger)
         configuration.maximumGracefulShutdownDuration = settings.drainTimeout
-        logger.notice(
-            "started",
-            metadata: ["redis": "\(settings.redis.displayName)", "consumer": "\(settings.consumer)"])
+        var started: Logger.Metadata = [
+            "redis": "\(settings.redis.displayName)", "consumer": "\(settings.consumer)",
+        ]
+        if let http = process.http { started["http"] = "\(http)" }
+        logger.notice("started", metadata: started)
         do {
             try await ServiceGroup(configuration: configuration).run()
         } catch let error as FreshetError {
@@ -149,20 +185,22 @@ public struct Worker: Sendable {
 
     /// Waits for a database that is not there yet. False when it was asked to stop before it was.
     private static func reach(
-        _ database: any Records, within limit: Duration, _ logger: Logger, until stop: StopRequest,
-        _ body: () async throws -> Void
+        _ database: any Records, _ process: Process, until stop: StopRequest, _ body: () async throws -> Void
     ) async throws -> Bool {
-        let deadline = ContinuousClock.now + limit
+        let (health, logger) = (process.health, process.logger)
+        let deadline = ContinuousClock.now + process.settings.connectTimeout
         var hasSaidSo = false
         while true {
             do {
                 try await body()
+                health.migrated(database, failure: nil)
                 return true
             } catch let error as RecordsError where error.code == .unavailable {
                 if stop.isMade { return false }
                 guard ContinuousClock.now < deadline else { throw ToolError(error) }
                 if !hasSaidSo { logger.warning("waiting for the database", metadata: ["reason": "\(error)"]) }
                 hasSaidSo = true
+                health.migrated(database, failure: "\(error)")
                 try await Task.sleep(for: .milliseconds(200))
             } catch { throw ToolError(error) }
         }

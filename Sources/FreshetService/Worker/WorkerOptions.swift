@@ -1,6 +1,7 @@
 public import ArgumentParser
 
-/// The flags that every worker takes. A flag wins over its environment variable, which wins over the default.
+/// The flags that every worker takes. A flag wins over its environment variable, which wins over the configuration file, which
+/// wins over the default.
 public struct WorkerOptions: ParsableArguments {
     @Option(
         name: .customLong("redis-url"),
@@ -56,6 +57,18 @@ public struct WorkerOptions: ParsableArguments {
     @Option(help: "text or json. [LOG_FORMAT, default: text on a terminal, else json]")
     var logFormat: String?
 
+    @OptionGroup var http: HTTPFlags
+
+    @Option(
+        help:
+            "A file with settings, in lines NAME=value with the names of the environment. [FRESHET_CONFIG]")
+    var config: String?
+
+    @Flag(help: "Print each setting with its value and where it comes from, and exit.")
+    var printConfig = false
+
+    @OptionGroup var output: OutputOptions
+
     @Flag(help: "Bring the database's tables to this program's version, and exit.")
     var migrateOnly = false
 
@@ -66,4 +79,7 @@ public struct WorkerOptions: ParsableArguments {
 
     /// No flags.
     public init() {}
+
+    /// The settings of this process, for those of the service's own; `Worker.run` reads the others.
+    public func settings() throws -> Settings { try Settings(file: config) }
 }

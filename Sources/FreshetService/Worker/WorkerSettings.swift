@@ -1,9 +1,8 @@
-internal import FoundationEssentials
 public import Freshet
 public import Hiredis
 internal import Logging
 
-/// What a worker runs with, once flags, environment and defaults are put together.
+/// What a worker runs with, once flags, environment, file and defaults are put together.
 public struct WorkerSettings: Sendable {
     /// Where Redis is.
     public let redis: RedisConfiguration
@@ -25,75 +24,54 @@ public struct WorkerSettings: Sendable {
     public let connectTimeout: Duration
     /// How long what runs may take to finish at shutdown.
     public let drainTimeout: Duration
+    /// Where health and metrics are asked for; nil for nowhere.
+    let http: HTTPAddress?
     let logLevel: Logger.Level
     let logFormat: LogFormat
 
-    /// - Throws: `ToolError` with `badConfiguration` that names the variable or flag.
-    init(_ options: WorkerOptions, defaults: WorkerDefaults, environment: [String: String]) throws {
-        func text(_ flag: String?, _ variable: String) -> String? {
-            (flag ?? environment[variable]).flatMap { $0.isEmpty ? nil : $0 }
-        }
-        func bad(_ variable: String, _ reason: String) -> ToolError {
-            ToolError(.badConfiguration, "\(variable): \(reason)")
-        }
-        func seconds(_ flag: Double?, _ variable: String, _ standard: Double) throws -> Duration {
-            let value =
-                try flag
-                ?? environment[variable].map {
-                    guard let number = Double($0) else {
-                        throw bad(variable, "'\($0)' is not a number of seconds")
-                    }
-                    return number
-                }
-            guard let value else { return .seconds(standard) }
-            guard value > 0, value < 1e7 else { throw bad(variable, "must be above 0") }
-            return .seconds(value)
-        }
-        do {
-            redis = try RedisSettings.configuration(url: options.redisURL, environment: environment)
-            namespace =
-                try text(options.namespace, "FRESHET_NAMESPACE").map { try Namespace(checking: $0) }
-                ?? defaults.namespace
-            group =
-                try text(options.group, "FRESHET_GROUP").map { try GroupName(checking: $0) } ?? defaults.group
-            consumer =
-                try text(options.consumer, "FRESHET_CONSUMER").map { try ConsumerName(checking: $0) }
-                ?? .makeUnique()
-        } catch {
-            throw ToolError(.badConfiguration, "\(error)")
-        }
-        databaseURL = text(options.databaseURL, "DATABASE_URL") ?? "sqlite:\(defaults.group).db"
+    /// - Throws: a `ToolError` that names the flag, the variable or the line that is wrong.
+    init(_ options: WorkerOptions, _ settings: Settings, defaults: WorkerDefaults) throws {
+        redis = try settings.redis(options.redisURL)
+        databaseURL = try settings.url(
+            "DATABASE_URL", .flag("--database-url", options.databaseURL),
+            default: "sqlite:\(defaults.group).db")
+        namespace = try settings.namespace(options.namespace, default: defaults.namespace)
+        group =
+            try settings.value(
+                "FRESHET_GROUP", .flag("--group", options.group), default: .text(defaults.group.rawValue)
+            ) { try GroupName(checking: $0) } ?? defaults.group
+        consumer =
+            try settings.value(
+                "FRESHET_CONSUMER", .flag("--consumer", options.consumer), default: .shown("(made up)")
+            ) { try ConsumerName(checking: $0) } ?? .makeUnique()
+        var subscription = SubscriptionOptions()
+        subscription.concurrency = try settings.number(
+            "FRESHET_CONCURRENCY", .flag("--concurrency", options.concurrency), in: 1...100_000,
+            default: subscription.concurrency)
+        subscription.ordering =
+            try settings.choice(
+                "FRESHET_ORDERING", .flag("--ordering", options.ordering),
+                default: .text(Ordering.any.rawValue),
+                among: [.any, .perKey]) ?? .any
+        subscription.lease = try settings.seconds(
+            "FRESHET_LEASE", .flag("--lease", options.lease), default: 10)
+        self.subscription = subscription
+        connectTimeout = try settings.seconds(
+            "FRESHET_CONNECT_TIMEOUT", .flag("--connect-timeout", options.connectTimeout), default: 30)
+        drainTimeout = try settings.seconds(
+            "FRESHET_DRAIN_TIMEOUT", .flag("--drain-timeout", options.drainTimeout), default: 25)
+        http = try HTTPAddress(options.http, settings)
+        logLevel =
+            try settings.choice(
+                "LOG_LEVEL", .flag("--log-level", options.logLevel), default: .text("info"),
+                among: Logger.Level.allCases) ?? .info
+        logFormat =
+            try settings.choice(
+                "LOG_FORMAT", .flag("--log-format", options.logFormat),
+                default: .text(LogFormat.suited.rawValue),
+                among: LogFormat.allCases) ?? .suited
         migrateOnly = options.migrateOnly
         rebuild = options.rebuilding.options
-        var subscription = SubscriptionOptions()
-        if let concurrency = options.concurrency.map(String.init) ?? environment["FRESHET_CONCURRENCY"] {
-            guard let number = Int(concurrency), (1...100_000).contains(number) else {
-                throw bad("FRESHET_CONCURRENCY", "'\(concurrency)' is not a whole number from 1")
-            }
-            subscription.concurrency = number
-        }
-        if let ordering = text(options.ordering, "FRESHET_ORDERING") {
-            guard let known = Ordering(rawValue: ordering) else {
-                throw bad("FRESHET_ORDERING", "'\(ordering)' is not one of any, perKey")
-            }
-            subscription.ordering = known
-        }
-        subscription.lease = try seconds(options.lease, "FRESHET_LEASE", 10)
-        self.subscription = subscription
-        connectTimeout = try seconds(options.connectTimeout, "FRESHET_CONNECT_TIMEOUT", 30)
-        drainTimeout = try seconds(options.drainTimeout, "FRESHET_DRAIN_TIMEOUT", 25)
-        let level = text(options.logLevel, "LOG_LEVEL") ?? "info"
-        guard let logLevel = Logger.Level(rawValue: level.lowercased()) else {
-            throw bad(
-                "LOG_LEVEL",
-                "'\(level)' is not one of \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))")
-        }
-        self.logLevel = logLevel
-        let format = text(options.logFormat, "LOG_FORMAT")
-        guard let logFormat = format.map({ LogFormat(rawValue: $0) }) ?? .suited else {
-            throw bad("LOG_FORMAT", "'\(format ?? "")' is not one of text, json")
-        }
-        self.logFormat = logFormat
     }
 }
 
@@ -111,21 +89,23 @@ public struct WorkerDefaults: Sendable {
     }
 }
 
-/// Where Redis is, from a flag and the environment.
-enum RedisSettings {
-    /// `REDIS_PASSWORD`, or the file that `REDIS_PASSWORD_FILE` names, wins over a password in the URL.
-    static func configuration(url: String?, environment: [String: String]) throws -> RedisConfiguration {
-        let url =
-            url ?? environment["REDIS_URL"].flatMap { $0.isEmpty ? nil : $0 } ?? "redis://127.0.0.1:6379"
-        var configuration = try RedisConfiguration(url: url)
-        if let password = environment["REDIS_PASSWORD"], !password.isEmpty {
-            configuration.password = password
-        } else if let path = environment["REDIS_PASSWORD_FILE"], !path.isEmpty {
-            guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
-                throw ToolError(.badConfiguration, "REDIS_PASSWORD_FILE: cannot read '\(path)'")
-            }
-            configuration.password = String(text.prefix { !$0.isNewline })
-        }
+extension Settings {
+    /// Where Redis is. `REDIS_PASSWORD` wins over a password in the URL.
+    package func redis(_ url: String?, default standard: String = "redis://127.0.0.1:6379") throws
+        -> RedisConfiguration
+    {
+        let read = { (url: String) throws(RedisError) in try RedisConfiguration(url: url) }
+        let found = try value(
+            "REDIS_URL", .flag("--redis-url", url), hiding: .passwords, default: .text(standard), read)
+        var configuration = try found ?? read(standard)
+        if let password = try secret("REDIS_PASSWORD") { configuration.password = password }
         return configuration
+    }
+
+    /// What every key begins with.
+    func namespace(_ name: String?, default standard: Namespace) throws -> Namespace {
+        try value("FRESHET_NAMESPACE", .flag("--namespace", name), default: .text(standard.rawValue)) {
+            try Namespace(checking: $0)
+        } ?? standard
     }
 }

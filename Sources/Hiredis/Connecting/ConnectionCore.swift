@@ -270,6 +270,7 @@ final class ConnectionCore: LoopMember, @unchecked Sendable {
     }
 
     private func dropSocket() {
+        if case .ready = state { metrics.disconnected() }
         if let link = state.link { close(link) }
         identity.withLock { $0 = nil }
         (state, server, isRetiring) = (.idle, nil, false)

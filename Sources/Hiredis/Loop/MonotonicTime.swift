@@ -1,10 +1,11 @@
 internal import Glibc
 
 /// Nanoseconds of a clock that no one sets.
-typealias Nanoseconds = UInt64
+package typealias Nanoseconds = UInt64
 
-enum MonotonicTime {
-    static func now() -> Nanoseconds {
+/// A clock that goes on at the same pace, whoever sets the time.
+package enum MonotonicTime {
+    package static func now() -> Nanoseconds {
         var time = timespec()
         unsafe clock_gettime(CLOCK_MONOTONIC, &time)
         return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)

@@ -5,6 +5,7 @@ internal import Synchronization
 ///
 /// - `freshet_redis_commands_total`, `freshet_redis_sent_bytes_total`, `freshet_redis_received_bytes_total`: counters.
 /// - `freshet_redis_connects_total`: connections that were made, the first included.
+/// - `freshet_redis_connections`: those that are open.
 /// - `freshet_redis_errors_total`: failed commands, with the label `code`: the server's first word, or our own kind.
 /// - `freshet_redis_commands_in_flight`: what was written and not answered yet, of all connections of this process.
 /// - `freshet_redis_request_seconds`: a timer from a request's submission to its replies, waiting included, to the
@@ -15,6 +16,7 @@ final class ConnectionMetrics: Sendable {
     private let sentBytes: Counter
     private let receivedBytes: Counter
     private let connects: Counter
+    private let connections: Meter
     private let inFlight: Meter
     private let duration: Timer
     private let errors = Guarded<[String: Counter]>([:])
@@ -37,6 +39,7 @@ final class ConnectionMetrics: Sendable {
         sentBytes = Counter(label: "freshet_redis_sent_bytes_total", dimensions: labels)
         receivedBytes = Counter(label: "freshet_redis_received_bytes_total", dimensions: labels)
         connects = Counter(label: "freshet_redis_connects_total", dimensions: labels)
+        connections = Meter(label: "freshet_redis_connections", dimensions: labels)
         inFlight = Meter(label: "freshet_redis_commands_in_flight", dimensions: labels)
         duration = Timer(
             label: "freshet_redis_request_seconds", dimensions: labels, preferredDisplayUnit: .seconds)
@@ -61,7 +64,12 @@ final class ConnectionMetrics: Sendable {
         tally = Tally(reportedInFlight: commandsInFlight)
     }
 
-    func connected() { connects.increment() }
+    func connected() {
+        connects.increment()
+        connections.increment()
+    }
+
+    func disconnected() { connections.decrement() }
 
     func answered(after nanoseconds: Nanoseconds) { duration.recordNanoseconds(Int64(clamping: nanoseconds)) }
 

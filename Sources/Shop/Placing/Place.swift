@@ -24,6 +24,9 @@ struct Place: AsyncParsableCommand {
     @Option(name: .customLong("redis-url"), help: "Redis. [REDIS_URL, or else the data folder's own]")
     var redisURL: String?
 
+    @Option(help: "A file with settings, in lines NAME=value. [FRESHET_CONFIG]")
+    var config: String?
+
     @Option(help: "The namespace of the shop's keys.")
     var namespace: String = "shop"
 
@@ -38,9 +41,8 @@ struct Place: AsyncParsableCommand {
 
     func run() async throws {
         let checked = try CheckedOrders(path: orders, skipInvalid: skipInvalid)
-        let url =
-            redisURL ?? ProcessInfo.processInfo.environment["REDIS_URL"] ?? ShopFolder(data).socketURL
-        let client = RedisClient(try RedisConfiguration(url: url))
+        let client = RedisClient(
+            try Settings(file: config).redis(redisURL, default: ShopFolder(data).socketURL))
         defer { client.close() }
         try await client.connect(within: .seconds(5))
         let broker = Broker(client, namespace: try Namespace(checking: namespace))

@@ -20,10 +20,13 @@ final class WorkerPool: Sendable {
     init(folder: ShopFolder, redisURL: String, namespace: Namespace, counts: [String: Int]) {
         self.folder = folder
         self.counts = counts
-        environment = ProcessInfo.processInfo.environment.merging(
+        let own = ProcessInfo.processInfo.environment
+        environment = own.merging(
             [
                 "REDIS_URL": redisURL, "FRESHET_NAMESPACE": namespace.rawValue,
                 "PAYMENT_PROVIDER_LEDGER": folder.databaseURL(of: "provider"),
+                // One port is for one process.
+                "HTTP_PORT": own["HTTP_PORT"] == nil ? "" : "0",
             ]
         ) { $1 }
     }

@@ -1,0 +1,48 @@
+import Foundation
+import FreshetTesting
+import Testing
+
+@Suite struct ExporterTests {
+    @Test func `with --once it prints how all groups of the namespace stand, and nothing else`() async throws
+    {
+        try await Rig.with { rig in
+            try await rig.publish(1...5)
+            try await rig.createGroup("payment", after: "2-0")
+            try await rig.createGroup("order")
+            try await rig.redis("XADD", "other:events:{orders:0}", "*", "a", "b")
+            try await rig.redis("XGROUP", "CREATE", "other:events:{orders:0}", "other", "0")
+            let outcome = try await rig.run("freshet", "exporter", "--once")
+            #expect(outcome.exitCode == 0 && outcome.errors.isEmpty, "\(outcome)")
+            let page = outcome.output
+            for line in [
+                "# TYPE freshet_group_lag gauge", "freshet_group_lag{group=\"order\",topic=\"orders\"} 5",
+                "freshet_group_lag{group=\"payment\",topic=\"orders\"} 3",
+                "freshet_group_backlog{group=\"payment\",topic=\"orders\"} 3",
+                "freshet_topic_entries{topic=\"orders\"} 5", "freshet_ready 1",
+                "freshet_build_info{service=\"exporter\",version=\"dev\"} 1",
+            ] {
+                #expect(outcome.lines.contains(Substring(line)), "\(line)")
+            }
+            #expect(!page.contains("\"other\"") && page.contains("freshet_redis_commands_total{"))
+            #expect(!page.contains("\nfreshet_outbox_") && !page.contains("what=\"outbox\""))
+            guard FileManager.default.isExecutableFile(atPath: "/usr/bin/promtool") else { return }
+            let file = "\(rig.server.folder)/page"
+            try page.write(toFile: file, atomically: false, encoding: .utf8)
+            let judge = try ChildProcess("/usr/bin/promtool", ["check", "metrics"], input: .file(file))
+            #expect(await judge.wait() == .exited(0))
+        }
+    }
+
+    @Test func `an empty namespace has metrics of the process alone, and a server that is away is an error`()
+        async throws
+    {
+        try await Rig.with { rig in
+            let outcome = try await rig.run("freshet", "exporter", "--once")
+            #expect(outcome.exitCode == 0 && outcome.output.contains("freshet_start_time_seconds"))
+            #expect(!outcome.output.contains("_group_"))
+            await rig.server.kill()
+            let away = try await rig.run("freshet", "exporter", "--once", "--connect-timeout", "0.2")
+            #expect(away.exitCode == 69 && away.output.isEmpty)
+        }
+    }
+}
