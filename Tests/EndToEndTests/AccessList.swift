@@ -36,7 +36,10 @@ struct AccessList {
         var (rows, user): ([Row], String) = ([], "")
         for line in try lines("docs/access.md") {
             if line.hasPrefix("## ") { user = line.contains("`") ? code(line.dropFirst(3)) : "" }
-            let cells = line.split(separator: "|").map(trimmed)
+            // A bar within a cell is escaped.
+            let cells = line.replacing("\\|", with: "\u{1}").split(separator: "|").map {
+                trimmed($0).replacing("\u{1}", with: "|")
+            }
             guard line.hasPrefix("| `"), cells.count == 3, !user.isEmpty else { continue }
             rows.append(
                 Row(right: Right(user: user, right: code(cells[0])), reason: cells[1], step: cells[2]))
@@ -49,7 +52,8 @@ struct AccessList {
     }
 
     private static func code(_ text: some StringProtocol) -> String {
-        text.split(separator: "`", omittingEmptySubsequences: false).dropFirst().first.map(String.init) ?? ""
+        let parts = text.split(separator: "`" as Character, omittingEmptySubsequences: false)
+        return parts.count > 2 ? String(parts[1]) : ""
     }
 
     private static func trimmed(_ text: some StringProtocol) -> String {

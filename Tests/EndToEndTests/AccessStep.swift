@@ -122,7 +122,7 @@ extension AccessStep {
 
     static func note(_ number: Int) -> Event {
         Event(
-            source: "access", type: "test.noted", id: "\(number)",
+            id: "\(number)", source: "access", type: "test.noted",
             data: "{\"text\":\"a note of some length\"}")
     }
 

@@ -14,6 +14,7 @@ import Testing
         switch user {
         case ".client", ".worker": AccessStep.ofWorkers + [AccessStep.service("order")]
         case "place": AccessStep.ofPlacing
+        case "exporter": AccessStep.ofLooking
         default: services.contains(user) ? [AccessStep.service(user)] : []
         }
     }
@@ -32,7 +33,7 @@ import Testing
     }
 
     @Test func `workers do all they promise with their rights, and are refused nothing`() async throws {
-        let jobs = (Self.services + ["place", ".worker"]).flatMap { user in
+        let jobs = (Self.services + ["place", "exporter", ".worker"]).flatMap { user in
             Self.steps(of: user).filter {
                 user != ".worker" || $0.description != AccessStep.service("order").description
             }

@@ -1,0 +1,72 @@
+import FoundationEssentials
+import Freshet
+import FreshetTesting
+import Glibc
+import Hiredis
+
+extension AccessStep {
+    /// What those do who only look.
+    static let ofLooking = [
+        "exporter --once", "groups", "groups --partitions", "consumers", "pending", "check", "topics list",
+        "tail orders --count 2", "tail orders --from end --follow --count 1",
+        "dead list --topic orders --group a",
+        "retries list --topic orders --group a", "invalid list --topic orders --group a",
+    ].map(tool)
+
+    private static func tool(_ arguments: String) -> AccessStep {
+        AccessStep(description: "freshet \(arguments)") { scene in
+            let folder = try Folder()
+            try await scene.stir()
+            let tool = try Program.start(
+                "freshet",
+                arguments.split(separator: " ").map(String.init) + [
+                    "--redis-url", scene.guarded.url(of: scene.user), "--namespace", "\(scene.space)",
+                ], in: folder)
+            defer { tool.child.signal(SIGKILL) }
+            while tool.child.ending == nil {
+                // For who waits for something new.
+                try await Publisher(to: Topic("orders", partitions: 2), on: scene.operations).publish(
+                    note(100))
+                try await Task.sleep(for: .milliseconds(50))
+            }
+            let looked = try await tool.outcome()
+            // 1 and 2: that there is something to see to.
+            try scene.require((0...2).contains(looked.exitCode ?? -1), looked.errors)
+        }
+    }
+}
+
+extension AccessStep.Scene {
+    /// A topic with events of each fate.
+    fileprivate func stir() async throws {
+        let topic = Topic("orders", partitions: 2)
+        let publisher = Publisher(to: topic, on: operations)
+        for outcome in try await publisher.publish((0..<20).map(AccessStep.note)) { _ = try outcome.get() }
+        var options = SubscriptionOptions()
+        options.ordering = .perKey
+        let subscription = Subscription(to: topic, group: "a", on: operations, options: options) {
+            On(Noted.self) { note, delivery in
+                switch delivery.event.id {
+                case "1": throw Respond(.deadLetter, because: "a test")
+                case "2": throw Respond(.invalid, because: "a test")
+                case "3": throw Respond(.retryAfter(.seconds(3600)), because: "a test")
+                default: break
+                }
+            }
+        }
+        try await running(subscription) {
+            try await eventually("all are handled") {
+                try await operations.groupReports(topic: "orders", group: "a").map { $0.waiting + $0.pending }
+                    .reduce(0, +) == 0 && subscription.counters[.acknowledged] == 17
+            }
+        }
+        let late = try Event(Noted(text: "later"), source: "access", id: "late")
+        try await publisher.publish(
+            late, deliverAt: Timestamp(milliseconds: Timestamp.now().milliseconds + 3_600_000))
+    }
+
+    private struct Noted: EventPayload {
+        static let eventType: EventType = "test.noted"
+        let text: String
+    }
+}
