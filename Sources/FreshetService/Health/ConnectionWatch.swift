@@ -9,6 +9,9 @@ struct Limits: Sendable {
     var connections = 128
     /// How often it is looked.
     var interval = Duration.milliseconds(500)
+    /// How many bytes wait in the kernel for each connection: they are still read after its end, and FlyingFox looks at all of a
+    /// line again for each of its bytes.
+    var waitingBytes = 8192
 }
 
 /// Ends the connections to a port of this process that have been there for too long, and the oldest when there are too many.
@@ -24,6 +27,7 @@ struct ConnectionWatch: Sendable {
     func run() async {
         // By inode: a descriptor's number is used again.
         var firstSeen: [UInt: ContinuousClock.Instant] = [:]
+        limitBuffers()
         while (try? await Task.sleep(for: limits.interval)) != nil {
             let (now, present) = (ContinuousClock.now, connections())
             let known = firstSeen
@@ -40,14 +44,25 @@ struct ConnectionWatch: Sendable {
     }
 
     private func connections() -> [(file: Int32, inode: UInt)] {
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []
-        return names.compactMap { name in
+        sockets().compactMap { file in
             var status = stat()
-            guard let file = Int32(name), localPort(of: file) == port, !isListening(file),
-                unsafe fstat(file, &status) == 0
-            else { return nil }
+            guard !isListening(file), unsafe fstat(file, &status) == 0 else { return nil }
             return (file, UInt(status.st_ino))
         }
+    }
+
+    /// Of the listening socket: its connections inherit it.
+    private func limitBuffers() {
+        var size = Int32(limits.waitingBytes)
+        for file in sockets() where isListening(file) {
+            _ = unsafe setsockopt(
+                file, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
+        }
+    }
+
+    private func sockets() -> [Int32] {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []
+        return names.compactMap { Int32($0) }.filter { localPort(of: $0) == port }
     }
 
     /// Nil for what is no socket of TCP.
