@@ -41,7 +41,10 @@ struct FreshetTool: AsyncParsableCommand {
 
     static func main() async {
         // A monitor takes every other exit code for a broken plugin.
-        let isForMonitor = CommandLine.arguments.dropFirst().first == "check"
-        await Tool.main(Self.self, failing: isForMonitor ? Check.endUnknown : nil)
+        if CommandLine.arguments.dropFirst().first == "check" {
+            await Tool.main(Self.self) { error in Check.endUnknown(error) }
+        } else {
+            await Tool.main(Self.self)
+        }
     }
 }
