@@ -9,9 +9,6 @@ struct Limits: Sendable {
     var connections = 128
     /// How often it is looked.
     var interval = Duration.milliseconds(500)
-    /// How many bytes wait in the kernel for each connection: they are still read after its end, and FlyingFox looks at all of a
-    /// line again for each of its bytes.
-    var waitingBytes = 8192
 }
 
 /// Ends the connections to a port of this process that have been there for too long, and the oldest when there are too many.
@@ -27,8 +24,7 @@ struct ConnectionWatch: Sendable {
     func run() async {
         // By inode: a descriptor's number is used again.
         var firstSeen: [UInt: ContinuousClock.Instant] = [:]
-        limitBuffers()
-        while (try? await Task.sleep(for: limits.interval)) != nil {
+        repeat {
             let (now, present) = (ContinuousClock.now, connections())
             let known = firstSeen
             firstSeen = Dictionary(
@@ -40,29 +36,21 @@ struct ConnectionWatch: Sendable {
                     _ = shutdown(connection.file, Int32(SHUT_RDWR))
                 }
             }
-        }
+        } while (try? await Task.sleep(for: limits.interval)) != nil
     }
 
     private func connections() -> [(file: Int32, inode: UInt)] {
-        sockets().compactMap { file in
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []
+        return names.compactMap { name in
             var status = stat()
-            guard !isListening(file), unsafe fstat(file, &status) == 0 else { return nil }
+            guard let file = Int32(name), localPort(of: file) == port else { return nil }
+            if isListening(file) {
+                narrow(file)
+                return nil
+            }
+            guard unsafe fstat(file, &status) == 0 else { return nil }
             return (file, UInt(status.st_ino))
         }
-    }
-
-    /// Of the listening socket: its connections inherit it.
-    private func limitBuffers() {
-        var size = Int32(limits.waitingBytes)
-        for file in sockets() where isListening(file) {
-            _ = unsafe setsockopt(
-                file, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
-        }
-    }
-
-    private func sockets() -> [Int32] {
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []
-        return names.compactMap { Int32($0) }.filter { localPort(of: $0) == port }
     }
 
     /// Nil for what is no socket of TCP.
@@ -77,6 +65,13 @@ struct ConnectionWatch: Sendable {
         // The port stands in the same place for both.
         guard outcome == 0, [AF_INET, AF_INET6].contains(Int32(address.sin6_family)) else { return nil }
         return Int(UInt16(bigEndian: address.sin6_port))
+    }
+
+    /// What has arrived and is not read stays small: it is read to its end also after the shutdown. Sockets have it from the one
+    /// that accepts them.
+    private func narrow(_ listener: Int32) {
+        var size = Int32(4096)
+        _ = unsafe setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
     }
 
     private func isListening(_ file: Int32) -> Bool {
