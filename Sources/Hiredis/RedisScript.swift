@@ -24,12 +24,14 @@ public final class RedisScript: Sendable {
     /// A server that does not know the script (a new node, a restart, a failover, `SCRIPT FLUSH`) is given it whole,
     /// which also makes it keep it: NOSCRIPT means that nothing ran.
     ///
-    /// - Parameter keys: all keys that the script touches; in a cluster they are in one slot, which decides the node.
+    /// - Parameters:
+    ///   - keys: all keys that the script touches; in a cluster they are in one slot, which decides the node.
+    ///   - timeout: how long to wait for a connection and the reply; nil is the configuration's time.
     @discardableResult
-    public func run(on client: RedisClient, keys: [String], arguments: [any RedisArgument] = [])
-        async throws(RedisError) -> RedisReply
-    {
-        try await run(on: client, keys: keys, argumentCount: arguments.count) { command in
+    public func run(
+        on client: RedisClient, keys: [String], arguments: [any RedisArgument] = [], timeout: Duration? = nil
+    ) async throws(RedisError) -> RedisReply {
+        try await run(on: client, keys: keys, argumentCount: arguments.count, timeout: timeout) { command in
             for argument in arguments { argument.write(to: &command) }
         }[0]
     }
@@ -45,7 +47,7 @@ public final class RedisScript: Sendable {
     package func run(
         on client: RedisClient, keys: [String], argumentCount: Int,
         following: RedisPipeline = RedisPipeline(),
-        block: Duration = .zero, _ write: (inout CommandWriter) -> Void
+        block: Duration = .zero, timeout: Duration? = nil, _ write: (inout CommandWriter) -> Void
     ) async throws(RedisError) -> RedisReplies {
         func command(_ name: StaticString, _ script: String) -> RedisPipeline {
             var pipeline = RedisPipeline()
@@ -59,9 +61,9 @@ public final class RedisScript: Sendable {
             pipeline.append(following)
             return pipeline
         }
-        var replies = try await client.send(command("EVALSHA", digest), block: block)
+        var replies = try await client.send(command("EVALSHA", digest), timeout: timeout, block: block)
         if replies[0].error?.remedy == .loadScript {
-            replies = try await client.send(command("EVAL", source), block: block)
+            replies = try await client.send(command("EVAL", source), timeout: timeout, block: block)
         }
         try replies[0].get()
         return replies

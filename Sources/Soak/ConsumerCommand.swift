@@ -58,12 +58,7 @@ struct ConsumerCommand: AsyncParsableCommand {
         options.retry.ceiling = .seconds(2)
         options.breaker.failures = 0
         options.maximumDeliveries = 1000
-        options.observe = { event, outcome in
-            journal.write("T", "\(group)", event.id, outcome.rawValue, "\(Journal.now())")
-        }
-        options.observePartition = { partition, epoch, isOwned in
-            journal.write(isOwned ? "O" : "L", "\(group)", "\(partition)", "\(epoch)", "\(Journal.now())")
-        }
+        journal.follow(&options, of: group)
         struct Chance: Error {}
         return Subscription(
             to: topic, group: group, on: broker, consumer: ConsumerName(unchecked: name), options: options

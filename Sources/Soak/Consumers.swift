@@ -1,11 +1,20 @@
+internal import FoundationEssentials
 internal import Freshet
 internal import FreshetTesting
 internal import Glibc
 internal import Synchronization
 
+/// How a consumer's process is started: with this program, and this command of it.
+protocol ConsumerSetting: Sendable {
+    /// Where its journal is to be.
+    var folder: String { get }
+    /// The environment is all of the process's; nil is this one's.
+    func command(name: String, journal: String) -> (arguments: [String], environment: [String: String]?)
+}
+
 /// The consumer processes of a proof.
 final class Consumers: Sendable {
-    struct Setting: Sendable {
+    struct Setting: ConsumerSetting {
         let url: String
         let folder: String
         let partitions: Int
@@ -14,16 +23,35 @@ final class Consumers: Sendable {
         let failures: Int
         let longest: Int
         var concurrency = 64
+
+        func command(name: String, journal: String) -> (arguments: [String], environment: [String: String]?) {
+            let arguments = [
+                "consumer", "--url", url, "--partitions", "\(partitions)", "--journal", journal,
+                "--lease", "\(lease.inSeconds)", "--name", name, "--groups", groups.joined(separator: ","),
+                "--failures", "\(failures)", "--longest", "\(longest)", "--concurrency", "\(concurrency)",
+            ]
+            return (arguments, nil)
+        }
+    }
+
+    /// How one left that was asked to.
+    struct Leaving {
+        /// The number of its journal.
+        let number: Int
+        /// As in journals.
+        let askedAt: Int
+        let took: Duration
+        let ending: ChildProcess.Ending
     }
 
     private struct State {
         var living: [(name: String, process: ChildProcess)] = []
         var journals: [String] = []
     }
-    private let setting: Setting
+    private let setting: any ConsumerSetting
     private let state = Mutex(State())
 
-    init(_ setting: Setting) { self.setting = setting }
+    init(_ setting: any ConsumerSetting) { self.setting = setting }
 
     /// A journal for each process that ever ran.
     var journals: [String] { state.withLock { $0.journals } }
@@ -34,17 +62,9 @@ final class Consumers: Sendable {
     func start() throws {
         let number = journals.count
         let (name, journal) = ("c\(number)", "\(setting.folder)/journal-\(number)")
-        let seconds =
-            Double(setting.lease.components.seconds) + Double(setting.lease.components.attoseconds) / 1e18
+        let (arguments, environment) = setting.command(name: name, journal: journal)
         let process = try ChildProcess(
-            "/proc/self/exe",
-            [
-                "consumer", "--url", setting.url, "--partitions", "\(setting.partitions)", "--journal",
-                journal,
-                "--lease", "\(seconds)", "--name", name, "--groups", setting.groups.joined(separator: ","),
-                "--failures", "\(setting.failures)", "--longest", "\(setting.longest)", "--concurrency",
-                "\(setting.concurrency)",
-            ], output: .inherited, errors: .inherited)
+            "/proc/self/exe", arguments, environment: environment, output: .inherited, errors: .inherited)
         state.withLock { state in
             state.living.append((name, process))
             state.journals.append(journal)
@@ -64,6 +84,29 @@ final class Consumers: Sendable {
         await child.stop(within: .seconds(40))
     }
 
+    /// As `leave`, and says how that went.
+    func leaving(_ index: Int, within limit: Duration) async -> Leaving {
+        let (name, child) = state.withLock { $0.living.remove(at: index % $0.living.count) }
+        let (askedAt, began) = (Journal.now(), ContinuousClock.now)
+        let ending = await child.stop(within: limit)
+        return Leaving(
+            number: Int(name.dropFirst()) ?? 0, askedAt: askedAt, took: ContinuousClock.now - began,
+            ending: ending)
+    }
+
+    /// Whether all that live have begun to work: before that a signal finds nobody who would handle it.
+    var areAllReady: Bool {
+        names.allSatisfy { name in
+            let journal = "\(setting.folder)/journal-\(name.dropFirst())"
+            return (try? FileManager.default.attributesOfItem(atPath: journal)[.size] as? Int) ?? 0 > 0
+        }
+    }
+
+    /// Those that ended though nobody had asked them to.
+    var unasked: [String] {
+        state.withLock { $0.living.compactMap { one in one.process.ending.map { "\(one.name) \($0)" } } }
+    }
+
     /// Freezes one for so long.
     func freeze(_ index: Int, for time: Duration) async throws {
         let child = state.withLock { $0.living[index % $0.living.count].process }
@@ -81,4 +124,8 @@ final class Consumers: Sendable {
             for child in children { tasks.addTask { await child.stop(within: .seconds(40)) } }
         }
     }
+}
+
+extension Duration {
+    var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) / 1e18 }
 }

@@ -17,6 +17,8 @@ struct Findings {
     private(set) var runs: [String: [Run]] = [:]
     /// How often an event was surely settled for good.
     private var settled: [String: [String: Int]] = [:]
+    /// Deliveries that were handed back, before their handlers ran.
+    private(set) var releases: [(id: String, process: Int, at: Int)] = []
     private(set) var counters: [String: [String: Int]] = [:]
     private(set) var errors: [String] = []
     /// By group and partition: who owned it when.
@@ -56,6 +58,9 @@ struct Findings {
             case "T":
                 guard words.count == 5 else { continue }
                 if let index = open["\(group) \(words[2])"] { runs[group]?[index].settled = words[3] }
+                if words[3] == "released", let time = Int(words[4]) {
+                    releases.append((words[2], process, time))
+                }
                 if words[3] == "acknowledged" || words[3] == "dead" || words[3] == "invalid" {
                     settled[group, default: [:]][words[2], default: 0] += 1
                 }

@@ -5,7 +5,8 @@ internal import Glibc
 /// What a consumer did, line by line in a file that outlives it when it is killed.
 ///
 /// `S group id key number time`: a handler began; `E` and `F`: it returned, or threw; `T group id outcome time`: the delivery
-/// surely ended so; `C group outcome count`: counters; `O partition epoch time`: a partition was taken, `L`: or left.
+/// surely ended so; `C group outcome count`: counters; `O partition epoch time`: a partition was taken, `L`: or left; `B group
+/// time`: the process was ready.
 struct Journal: Sendable {
     private let descriptor: Int32
 
@@ -18,6 +19,16 @@ struct Journal: Sendable {
     func write(_ words: String...) {
         let bytes = Array((words.joined(separator: " ") + "\n").utf8)
         _ = unsafe Glibc.write(descriptor, bytes, bytes.count)
+    }
+
+    /// Has a subscription's endings and partitions written down.
+    func follow(_ options: inout SubscriptionOptions, of group: GroupName) {
+        options.observe = { event, outcome in
+            write("T", "\(group)", event.id, outcome.rawValue, "\(Journal.now())")
+        }
+        options.observePartition = { partition, epoch, isOwned in
+            write(isOwned ? "O" : "L", "\(group)", "\(partition)", "\(epoch)", "\(Journal.now())")
+        }
     }
 
     /// Microseconds of a clock that all processes of a machine share.

@@ -42,7 +42,7 @@ struct KillCommand: AsyncParsableCommand {
             let cutter = try ReplyCutter(
                 at: "\(stage.server.folder)/cutter.sock", to: stage.server.socketPath)
             let consumers = Consumers(
-                .init(
+                Consumers.Setting(
                     url: "unix://\(cutter.path)", folder: stage.server.folder, partitions: 8, lease: lease,
                     groups: ["keyed", "free"], failures: 30, longest: longest))
             let published = try await stage.publish(events, keys: keys)

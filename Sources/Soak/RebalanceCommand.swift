@@ -26,7 +26,7 @@ struct RebalanceCommand: AsyncParsableCommand {
         let lease = Duration.seconds(2)
         try await Stage.with(partitions: 8) { stage in
             let consumers = Consumers(
-                .init(
+                Consumers.Setting(
                     url: stage.server.url, folder: stage.server.folder, partitions: 8, lease: lease,
                     groups: ["keyed"],
                     failures: 10, longest: 20))

@@ -33,7 +33,7 @@ struct ReclaimCommand: AsyncParsableCommand {
         let lease = Duration.seconds(2)
         try await Stage.with(partitions: 1) { stage in
             let consumers = Consumers(
-                .init(
+                Consumers.Setting(
                     url: stage.server.url, folder: stage.server.folder, partitions: 1, lease: lease,
                     groups: ["free"],
                     failures: 0, longest: 100, concurrency: Self.concurrency))

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import FreshetService
 
 /// Proofs that take minutes: consumers in processes of their own, a server of its own, and faults at random.
 @main
@@ -11,6 +12,8 @@ struct SoakTool: AsyncParsableCommand {
               soak kill
               soak kill --seed 7 --seconds 300
               soak rebalance
+              soak drain --store postgres
+              soak scale --workers 1,2,4,8
               soak shop --store postgres
 
             The seed is printed; the same seed makes the same faults at the same times. Exit codes: 0 all held, 1 something did \
@@ -18,8 +21,12 @@ struct SoakTool: AsyncParsableCommand {
             """,
         subcommands: [
             KillCommand.self, RebalanceCommand.self, ReclaimCommand.self, ShopCommand.self,
-            RollingCommand.self, OwnersCommand.self, ConsumerCommand.self,
+            RollingCommand.self, OwnersCommand.self, DrainCommand.self, ScaleCommand.self,
+            ConsumerCommand.self,
+            WorkerCommand.self,
         ])
+
+    static func main() async { await Tool.main(Self.self) }
 }
 
 /// What every event says, beside its key.
@@ -27,4 +34,8 @@ struct Numbered {
     static let type = "soak.numbered"
     /// In the place of the number: the handler takes hours.
     static let slow = "slow"
+    /// It never returns, cancelled or not.
+    static let stuck = "stuck"
+    /// It never gives its thread back.
+    static let blocking = "blocking"
 }

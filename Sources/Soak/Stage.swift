@@ -53,10 +53,11 @@ struct Stage: Sendable {
     }
 
     static func with<R>(
-        partitions: Int, _ body: (Stage) async throws -> R
+        partitions: Int, survivesKills: Bool = true, _ body: (Stage) async throws -> R
     ) async throws -> R {
         // What was acknowledged survives a kill.
-        let server = LocalRedisServer(appendOnly: true, options: ["--appendfsync", "always"])
+        let server = LocalRedisServer(
+            appendOnly: true, options: survivesKills ? ["--appendfsync", "always"] : [])
         return try await withRedisServer(server) { server in
             let client = RedisClient(try RedisConfiguration(url: server.url))
             defer { client.close() }

@@ -23,7 +23,7 @@ private final class Scheduled {
     func fetched(_ entries: [HeldEntry], of count: Int, in lane: KeyLane) -> KeyLane? {
         schedule.fetched(entries, of: count, in: lane)
     }
-    func drop(_ partition: Int) -> [HeldEntry] { schedule.drop(partition) }
+    func drop(_ partition: Int) -> [HeldEntry] { schedule.drop(partition..<partition + 1) }
 }
 
 /// Who starts when, without a server.
@@ -205,6 +205,15 @@ private final class Scheduled {
         let uneven = members([[0], [1, 2]])
         #expect(Balance.plan(for: "c0", among: uneven, partitions: 3) == .init(), "who has one more keeps it")
         #expect(Balance.plan(for: "c1", among: uneven, partitions: 3) == .init())
+    }
+
+    @Test func `who is leaving has no part any more, and what it still owns is not free`() {
+        var all = members([[0, 1], [2], []])
+        all[0].isLeaving = true
+        #expect(
+            Balance.plan(for: "c1", among: all, partitions: 4) == .init(take: [3], free: [3], isWaiting: true)
+        )
+        #expect(Balance.plan(for: "c0", among: all, partitions: 4) == .init())
     }
 
     @Test func `what stays free is taken by anyone, since who was to take it may be dead`() {

@@ -7,7 +7,7 @@ extension Consumer {
     func read(_ share: Share) async {
         do throws(FreshetError) { try await readUntilDraining(share) } catch { failure = error }
         beginDraining()
-        readerEnded()
+        readerEnded(share)
     }
 
     private func readUntilDraining(_ share: Share) async throws(FreshetError) {
@@ -122,7 +122,7 @@ extension Consumer {
         for entry in entries {
             guard let held = decode(entry, of: stream, claimedUntil: readAt + options.lease) else { continue }
             if !suspects.isEmpty { held.suspicion = suspects[entry.id] ?? 0 }
-            if hasStoppedReading {
+            if states[share(of: stream.partition).index].hasStopped {
                 // Nobody takes it up any more: a shutdown began while the server was asked.
                 hold(held)
                 handBack(held)
@@ -173,8 +173,11 @@ extension Consumer {
 
     /// Wakes a share's reader from its blocking read, so that a shutdown or a new partition does not wait for it. An ACL
     /// may forbid it; then the read ends by itself after `block`.
-    func wakeReader(of share: Share) async {
+    ///
+    /// - Returns: false when there was no server to ask.
+    @discardableResult
+    func wakeReader(of share: Share) async -> Bool {
         share.alarm.ring()
-        if !states[share.index].reading.isEmpty { await broker.client.unblock(share.reader) }
+        return states[share.index].reading.isEmpty ? true : await broker.client.unblock(share.reader)
     }
 }

@@ -78,4 +78,10 @@ struct SuspectTurn {
     var waiting: Deque<CheckedContinuation<Void, Never>> = []
 
     var isTaken: Bool { until != nil }
+
+    /// Those who wait, whose turn will not come.
+    mutating func takeWaiting() -> Deque<CheckedContinuation<Void, Never>> {
+        defer { waiting = [] }
+        return waiting
+    }
 }

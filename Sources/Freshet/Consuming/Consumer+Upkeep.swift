@@ -9,6 +9,7 @@ extension Consumer {
         var nextRenewal = clock.now + options.lease / 3
         // A little at random, so that the consumers of a group do not all look at once.
         var nextSweep = clock.now + options.lease / 10 * Int.random(in: 1...5)
+        var stuckAt: ContinuousClock.Instant?
         while !Task.isCancelled && !isFinished {
             let now = clock.now
             if now >= nextRenewal {
@@ -25,9 +26,13 @@ extension Consumer {
                 nextSweep = clock.now + pause
             }
             if share.index == 0 { wakeForTime(now) }
-            if isDraining && !hasStoppedReading {
+            if isDraining && !states[share.index].hasStopped {
                 // Until the reader has stopped: it may have been between two reads when it was woken.
-                await wakeReader(of: share)
+                let isHeard = await wakeReader(of: share)
+                // A server that is away wakes nobody. What it may have given to the read comes to light after a lease.
+                let latest = clock.now + (isHeard ? options.block + .seconds(1) : .seconds(1))
+                stuckAt = min(stuckAt ?? latest, latest)
+                if let stuckAt, clock.now > stuckAt { share.reader.close() }
                 await share.upkeepAlarm.wait(for: .milliseconds(20))
                 continue
             }

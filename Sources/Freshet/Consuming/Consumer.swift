@@ -43,6 +43,8 @@ actor Consumer {
         var nextLook: ContinuousClock.Instant
         /// The keys whose parked entries are wanted again.
         var fetches: [KeyLane] = []
+        /// Its reader has ended: what comes now is handed back.
+        var hasStopped = false
 
         init(at now: ContinuousClock.Instant) {
             (nextPromotion, watchesUntil, nextLook) = (now, now, now)
@@ -63,12 +65,18 @@ actor Consumer {
     nonisolated let counters: SubscriptionCounters
     nonisolated let metrics: SubscriptionMetrics
     nonisolated let logger: Logger
+    /// Nil when nothing is traced.
+    nonisolated let tracing: TopicTracing?
     nonisolated let pulse: Pulse
     private nonisolated let start: StartPosition
     nonisolated let shares: [Share]
     /// How many entries are in hand at most, besides those that are being settled.
     nonisolated let capacity: Int
     private nonisolated let draining = Atomic(false)
+    /// How many deliveries are in hand, and how many were left in the hands of others because the time was up: for those who
+    /// ask when this thread does not answer any more.
+    private nonisolated let inHand = Atomic(0)
+    private nonisolated let left = Atomic(0)
 
     /// Everything that is not settled.
     var held = HeldEntries()
@@ -94,6 +102,9 @@ actor Consumer {
     /// reply was lost.
     var lastRead: [ObjectIdentifier: StreamID] = [:]
     var unsure: Set<ObjectIdentifier> = []
+    /// With an order: whose partitions are to change hands is told here.
+    nonisolated let changes: PartitionChanges?
+    var news = PartitionNews()
     /// Rings when the retention is no longer this consumer's business: at its end.
     nonisolated let retentionAlarm: LoopAlarm
     nonisolated let ownershipAlarm: LoopAlarm
@@ -121,6 +132,7 @@ actor Consumer {
         self.counters = counters
         metrics = SubscriptionMetrics(topic: topic.name, group: group)
         self.logger = logger
+        tracing = TopicTracing(broker.tracer, topic: topic.name, group: group, consumer: name)
         // While a batch is handled the next one gathers.
         capacity = max(options.concurrency, handlers.largestBatch > 1 ? 2 * handlers.largestBatch : 1)
         var parts = [0..<topic.partitions]
@@ -150,6 +162,9 @@ actor Consumer {
         tenures =
             options.ordering == .perKey
             ? Array(repeating: Tenure(keptUntil: broker.clock.now), count: topic.partitions) : []
+        changes =
+            options.ordering == .perKey
+            ? PartitionChanges(of: group, topic: topic.name, on: broker, for: name) : nil
         ownershipAlarm = LoopAlarm(on: loop)
         retentionAlarm = LoopAlarm(on: loop)
         readersLeft = shares.count
@@ -172,7 +187,16 @@ actor Consumer {
         }
         ownershipAlarm.ring()
         retentionAlarm.ring()
+        changes?.close()
     }
+
+    /// How many deliveries this consumer has taken and not settled, once it has ended or will not. Safe from any thread.
+    nonisolated var unsettled: Int {
+        inHand.load(ordering: .relaxed) + left.load(ordering: .relaxed)
+    }
+
+    /// The time was up before these were settled.
+    nonisolated func leaveUnsettled(_ count: Int) { left.add(count, ordering: .relaxed) }
 
     /// All look: there may be nothing left to wait for.
     private func wakeAll() {
@@ -198,7 +222,10 @@ actor Consumer {
                 tasks.addTask { await self.settleAll(of: share) }
                 if isOrdered { tasks.addTask { await self.fetchParked(of: share) } }
             }
-            if isOrdered { tasks.addTask { await self.keepPartitions() } }
+            if let changes {
+                tasks.addTask { await self.keepPartitions() }
+                tasks.addTask { await self.heed(changes) }
+            }
             tasks.addTask { await self.retain() }
             while let count = await lanesWanted() {
                 for _ in 0..<count { tasks.addTask { await self.runLane() } }
@@ -239,12 +266,16 @@ actor Consumer {
         }
     }
 
-    /// A share's reader has ended. After the last one nothing new begins.
-    func readerEnded() {
+    /// A share's reader has ended: what of it is in hand and has not started goes to other consumers, at once.
+    func readerEnded(_ share: Share) {
         readersLeft -= 1
-        guard readersLeft == 0 else { return }
-        handBackWhatWaits()
-        wakeAll()
+        states[share.index].hasStopped = true
+        for entry in schedule.drop(share.partitions) { handBack(entry) }
+        for partition in share.partitions {
+            for entry in lanes.takeGathered(of: partition) { handBack(entry) }
+        }
+        for suspect in suspectTurn.takeWaiting() { suspect.resume() }
+        if hasStoppedReading { wakeAll() }
     }
 
     /// Whether the readers have stopped.
@@ -257,12 +288,14 @@ actor Consumer {
     func hold(_ entry: HeldEntry) {
         if isOrdered { entry.claim = tenures[entry.stream.partition].claim }
         held.add(entry)
+        inHand.store(held.count, ordering: .relaxed)
         heldCounts[entry.stream.partition] += 1
     }
 
     /// An entry is not held any more.
     func forget(_ entry: HeldEntry) {
         guard held.remove(entry) else { return }
+        inHand.store(held.count, ordering: .relaxed)
         let partition = entry.stream.partition
         heldCounts[partition] -= 1
         if isOrdered, heldCounts[partition] == 0, tenures[partition].phase == .leaving {
@@ -271,22 +304,21 @@ actor Consumer {
         if isFinished { wakeAll() }
     }
 
-    /// What is in hand and has not started goes to other consumers.
-    private func handBackWhatWaits() {
-        for entry in schedule.dropAll() + lanes.takeGathered() { handBack(entry) }
-    }
-
     /// Without an order, another consumer gets it at once; with one, the next owner of the partition begins with it.
     func handBack(_ entry: HeldEntry) {
         if isOrdered { forget(entry) } else { finish(entry, .released) }
     }
+
+    /// How long what is only courteous may take at the end.
+    static let farewell = Duration.seconds(1)
 
     private func leave(_ share: Share) async {
         guard !Task.isCancelled else { return }
         for stream in share.streams {
             do {
                 try await Scripts.leave.run(
-                    on: broker.client, keys: [stream.key], arguments: [group.rawValue, name.rawValue])
+                    on: broker.client, keys: [stream.key], arguments: [group.rawValue, name.rawValue],
+                    timeout: Self.farewell)
             } catch  where error.isRetryable {
                 return  // the server is away, and so is the time of a shutdown
             } catch {}

@@ -40,11 +40,6 @@ struct Lanes {
     /// When the next batch is due though it is not full.
     var nextDue: ContinuousClock.Instant? { gathering.values.map(\.due).min() }
 
-    mutating func takeGathered() -> [HeldEntry] {
-        defer { gathering = [:] }
-        return gathering.values.flatMap(\.entries)
-    }
-
     mutating func takeGathered(of partition: Int) -> [HeldEntry] {
         var taken: [HeldEntry] = []
         for (handler, batch) in gathering {

@@ -66,6 +66,10 @@ public struct Subscription: Service {
     /// Its signs of life.
     package var pulse: Pulse { core.pulse }
 
+    /// How many deliveries it has taken and not settled, once it has ended or will not: they are another consumer's after the
+    /// lease.
+    package var unsettled: Int { core.unsettled }
+
     func handler(forRebuildOf type: EventType) -> Handler? { core.handlers[type, .rebuild] }
 
     /// Reads and handles until graceful shutdown or cancellation. Throws only what waiting will not cure: refused

@@ -5,6 +5,8 @@ struct Balance {
     struct Member: Equatable {
         let name: ConsumerName
         let owned: Set<Int>
+        /// It takes nothing more, and gives back what it has.
+        var isLeaving = false
     }
 
     /// What one consumer is to give up, and what it may take.
@@ -24,9 +26,10 @@ struct Balance {
     static func plan(
         for name: ConsumerName, among members: [Member], partitions: Int, abandoned: Set<Int> = []
     ) -> Plan {
-        guard let own = members.first(where: { $0.name == name }) else { return Plan() }
-        let (share, rest) = partitions.quotientAndRemainder(dividingBy: members.count)
-        let byWealth = members.sorted { ($1.owned.count, $0.name) < ($0.owned.count, $1.name) }
+        let staying = members.filter { !$0.isLeaving }
+        guard let own = staying.first(where: { $0.name == name }) else { return Plan() }
+        let (share, rest) = partitions.quotientAndRemainder(dividingBy: staying.count)
+        let byWealth = staying.sorted { ($1.owned.count, $0.name) < ($0.owned.count, $1.name) }
         let rank = byWealth.firstIndex { $0.name == name } ?? 0
         let target = share + (rank < rest ? 1 : 0)
         let owned = members.reduce(into: Set<Int>()) { $0.formUnion($1.owned) }

@@ -8,27 +8,35 @@ extension Consumer {
         defer { clock.leave(ownershipAlarm) }
         var nextMeeting = clock.now
         var freeSince: [Int: ContinuousClock.Instant] = [:]
+        var isLeaving = false
         while !Task.isCancelled && !isFinished {
-            if isDraining { leaveAll() }
+            if isDraining {
+                leaveAll()
+                if !isLeaving { (isLeaving, news.isThere) = (true, true) }
+            }
             await giveBackWhatIsIdle()
-            if clock.now >= nextMeeting, !isDraining {
+            if news.isThere || clock.now >= nextMeeting {
+                news.isThere = false
                 let pause = await meet(&freeSince)
                 nextMeeting = clock.now + pause * Double.random(in: 0.9...1)
             }
-            await clock.wait(on: ownershipAlarm, for: max(.milliseconds(1), nextMeeting - clock.now))
+            let wait = news.isThere ? .zero : nextMeeting - clock.now
+            await clock.wait(on: ownershipAlarm, for: max(.milliseconds(1), wait))
         }
         // Of a consumer that is cancelled the leases run out: what it held may have been the reason.
         guard !Task.isCancelled else { return }
         leaveAll()
         await giveBackWhatIsIdle()
-        _ = try? await broker.client.send(RedisCommand("HDEL", membersKey, name.rawValue))
+        let hasLeft = try? await broker.client.send(
+            RedisCommand("HDEL", membersKey, name.rawValue), timeout: Self.farewell)
+        if hasLeft != nil { await changes?.tell() }
     }
 
     private nonisolated var membersKey: String { broker.namespace.membersKey(topic.name, group) }
 
     // MARK: - Sharing out
 
-    /// Says that this consumer lives, and gives and takes what is due.
+    /// Says that this consumer lives, or that it is leaving, and gives and takes what is due.
     ///
     /// - Parameter freeSince: when it was first seen that nobody owns a partition.
     /// - Returns: how long to wait before the next time.
@@ -41,13 +49,17 @@ extension Consumer {
                 arguments: [
                     // It says so again after at most half a lease: who is silent for longer is not waited for.
                     name.rawValue, options.lease.inMilliseconds * 3 / 4,
-                    owned.map(String.init).joined(separator: ","),
-                ])
+                    (isDraining ? "-" : "") + owned.map(String.init).joined(separator: ","),
+                ], timeout: isDraining ? Self.farewell : nil)
             members = Self.members(reply)
         } catch {
             // Those who own a partition keep it: only who gets what waits.
             logger.debug("cannot meet the group", metadata: ["reason": "\(error)"])
             return options.lease / 2
+        }
+        if news.isToBeTold {
+            news.isToBeTold = false
+            await changes?.tell()
         }
         guard !isDraining else { return options.lease / 2 }
         // Whoever is to take something looks each sixth of a lease.
@@ -55,6 +67,8 @@ extension Consumer {
         let plan = Balance.plan(
             for: name, among: members, partitions: topic.partitions, abandoned: Set(abandoned))
         freeSince = plan.free.reduce(into: [:]) { $0[$1] = freeSince[$1] ?? clock.now }
+        if !news.hasMet, plan.isWaiting { await changes?.tell() }
+        news.hasMet = true
         for partition in plan.give { leave(partition) }
         for share in shares where !plan.give.allSatisfy({ !share.partitions.contains($0) }) {
             // It waits for new events of what is no longer to be read.
@@ -71,14 +85,19 @@ extension Consumer {
         // At once when something was taken: the others are to know whose it is. Soon while a partition has no owner or another
         // consumer is to give one.
         if plan.take.contains(where: { tenures[$0].isOwned }) { return .zero }
-        return plan.free.isEmpty && !plan.isWaiting ? options.lease / 2 : options.lease / 6
+        if plan.free.isEmpty && !plan.isWaiting { return options.lease / 2 }
+        let isFresh = news.isFreshUntil.map { $0 > clock.now } ?? false
+        return isFresh ? min(.milliseconds(20), options.lease / 6) : options.lease / 6
     }
 
     private static func members(_ reply: RedisReply) -> [Balance.Member] {
         let parts = reply.array?.map { $0.string ?? "" } ?? []
         return stride(from: 0, to: parts.count - 1, by: 2).map { index in
-            let owned = parts[index + 1].split(separator: ",").compactMap { Int($0) }
-            return .init(name: ConsumerName(unchecked: parts[index]), owned: Set(owned))
+            let isLeaving = parts[index + 1].hasPrefix("-")
+            let owned = parts[index + 1].dropFirst(isLeaving ? 1 : 0).split(separator: ",")
+            return .init(
+                name: ConsumerName(unchecked: parts[index]), owned: Set(owned.compactMap { Int($0) }),
+                isLeaving: isLeaving)
         }
     }
 
@@ -190,11 +209,12 @@ extension Consumer {
     }
 
     private func dropWhatWaits(of partition: Int) {
-        for entry in schedule.drop(partition) { forget(entry) }
+        for entry in schedule.drop(partition..<partition + 1) { forget(entry) }
         for entry in lanes.takeGathered(of: partition) { forget(entry) }
     }
 
     private func giveBackWhatIsIdle() async {
+        var isServerAway = false
         for partition in tenures.indices
         where tenures[partition].phase == .leaving && heldCounts[partition] == 0
             && !states[share(of: partition).index].reading.contains(partition)
@@ -203,12 +223,15 @@ extension Consumer {
             options.observePartition?(partition, epoch, false)
             // No more renewals from here on; should this fail, the lease expires by itself.
             tenures[partition].phase = .absent
+            (news.isThere, news.isToBeTold) = (true, true)
+            if isServerAway { continue }
             do throws(RedisError) {
                 try await LeaseScripts.free.run(
                     on: broker.client, keys: [broker.keys(topic.name, partition).lease(group)],
-                    arguments: [name.rawValue, epoch])
+                    arguments: [name.rawValue, epoch], timeout: isDraining ? Self.farewell : nil)
                 logger.info("gave a partition back", metadata: ["partition": "\(partition)"])
             } catch {
+                isServerAway = error.isRetryable
                 logger.debug("cannot give a partition back", metadata: ["reason": "\(error)"])
             }
         }

@@ -47,8 +47,8 @@ enum LeaseScripts {
         return 1
         """)
 
-    /// KEYS members; ARGV consumer milliseconds owned. Says that this consumer lives, and what it owns; returns {name, owned,
-    /// ...} of all that live.
+    /// KEYS members; ARGV consumer milliseconds owned. Says that this consumer lives, and what it owns, behind a '-' when it is
+    /// leaving; returns {name, owned, ...} of all that live.
     static let meet = RedisScript(
         """
         local time = redis.call('TIME')
@@ -67,6 +67,13 @@ enum LeaseScripts {
           end
         end
         return live
+        """)
+
+    /// KEYS changes; ARGV consumer. Says that partitions are to change hands.
+    static let tell = RedisScript(
+        """
+        redis.call('XADD', KEYS[1], 'MAXLEN', 16, '*', 'consumer', ARGV[1])
+        return redis.call('PEXPIRE', KEYS[1], 3600000)
         """)
 
     /// The keys that wait for a retry, as {key, position in the log, ...}.

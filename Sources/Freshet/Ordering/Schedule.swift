@@ -118,11 +118,11 @@ struct Schedule {
         return lane.isBusy || lane.blocker != nil ? nil : goOn(lane)
     }
 
-    /// Forgets a partition; returns what of it was in hand and had not started.
-    mutating func drop(_ partition: Int) -> [HeldEntry] {
-        var dropped = Array(ready.filter { $0.stream.partition == partition })
-        ready.removeAll { $0.stream.partition == partition }
-        for (place, lane) in lanes where place.partition == partition {
+    /// Forgets partitions; returns what of them was in hand and had not started.
+    mutating func drop(_ partitions: Range<Int>) -> [HeldEntry] {
+        var dropped = Array(ready.filter { partitions.contains($0.stream.partition) })
+        if !dropped.isEmpty { ready.removeAll { partitions.contains($0.stream.partition) } }
+        for (place, lane) in lanes where partitions.contains(place.partition) {
             dropped += lane.waiting
             lane.waiting = []
             lane.parked = []
@@ -130,20 +130,7 @@ struct Schedule {
             lane.isDropped = true
             lanes[place] = nil
         }
-        parkedCounts[partition] = nil
-        return dropped
-    }
-
-    /// Forgets everything; returns what was in hand and had not started.
-    mutating func dropAll() -> [HeldEntry] {
-        var dropped = Array(ready)
-        for lane in lanes.values {
-            dropped += lane.waiting
-            lane.waiting = []
-            lane.parked = []
-            lane.isDropped = true
-        }
-        (ready, lanes, parkedCounts) = ([], [:], [:])
+        for partition in partitions { parkedCounts[partition] = nil }
         return dropped
     }
 

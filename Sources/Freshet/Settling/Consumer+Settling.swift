@@ -6,6 +6,7 @@ extension Consumer {
     /// Ends a delivery: the settler does it soon, and until then the entry is held and its claim renewed.
     func finish(_ entry: HeldEntry, _ settlement: Settlement) {
         let share = share(of: entry.stream.partition)
+        entry.process?.isSettling(as: settlement.outcome)
         states[share.index].settlements.append((entry, settlement))
         states[share.index].settling += 1
         guard states[share.index].settlements.count == 1 else { return }
@@ -81,7 +82,7 @@ extension Consumer {
 
     private func acknowledge(_ entries: [HeldEntry], of stream: ReadStream) async {
         let ids = entries.map(\.id)
-        await persist { () async throws(RedisError) in
+        await persist(entries.count) { () async throws(RedisError) in
             let count = try await self.broker.client.send(.xack(stream.key, self.group.rawValue, ids))
             self.counters.add(.acknowledged, count)
             self.counters.add(.fenced, ids.count - count)
@@ -92,7 +93,10 @@ extension Consumer {
                 for entry in entries { observe(entry.content.event, .acknowledged) }
             }
         }
-        for entry in entries { forget(entry) }
+        for entry in entries {
+            entry.process?.settled()
+            forget(entry)
+        }
     }
 
     /// So many endings are one script's: the server serves nobody else meanwhile.
@@ -103,7 +107,7 @@ extension Consumer {
         let sorted = endings.sorted { $0.entry.id < $1.entry.id }
         for start in stride(from: 0, to: sorted.count, by: Self.scriptBatch) {
             let batch = sorted[start..<min(start + Self.scriptBatch, sorted.count)]
-            await persist { () async throws(RedisError) in
+            await persist(batch.count) { () async throws(RedisError) in
                 try await self.perform(batch, of: stream)
             }
             for (entry, _) in batch { forget(entry) }
@@ -137,11 +141,15 @@ extension Consumer {
         for ((entry, settlement), result) in zip(endings, results) {
             switch result {
             case 1:
+                entry.process?.settled()
                 counters.add(settlement.outcome)
                 if case .acknowledged = settlement { acknowledged.append(entry) }
                 options.observe?(entry.content.event, settlement.outcome)
-            case 0: counters.add(.lost)
+            case 0:
+                entry.process?.settled(.lost)
+                counters.add(.lost)
             default:
+                entry.process?.settled(.fenced)
                 counters.add(.fenced)
                 logger.info("another consumer had taken the event", metadata: ["entry": "\(entry.id)"])
             }
@@ -150,7 +158,7 @@ extension Consumer {
     }
 
     /// Until it is done: repeating a settlement that ran after all finds the entry settled and changes nothing.
-    private func persist(_ action: () async throws(RedisError) -> Void) async {
+    private func persist(_ count: Int, _ action: () async throws(RedisError) -> Void) async {
         var pause = Duration.milliseconds(20)
         while true {
             do throws(RedisError) {
@@ -158,6 +166,7 @@ extension Consumer {
             } catch {
                 let isGone = error.serverCode == .noGroup
                 guard error.isRetryable, !Task.isCancelled else {
+                    if Task.isCancelled { leaveUnsettled(count) }
                     if error.code != .cancelled, !isGone {
                         logger.error(
                             "cannot settle; the event will come again", metadata: ["reason": "\(error)"])

@@ -46,6 +46,10 @@ extension Namespace {
     public func membersKey(_ topic: TopicName, _ group: GroupName) -> String {
         "\(self):members:{\(topic)}:\(group)"
     }
+    /// Stream: for an hour, when its consumers said that partitions are to change hands.
+    public func changesKey(_ topic: TopicName, _ group: GroupName) -> String {
+        "\(self):changes:{\(topic)}:\(group)"
+    }
     /// Text: which process replays to a group, while it lives.
     public func replayingKey(_ topic: TopicName, _ group: GroupName) -> String {
         "\(self):replaying:{\(topic)}:\(group)"

@@ -12,7 +12,7 @@ public enum OutputFormat: String, ExpressibleByArgument, CaseIterable, Sendable 
 }
 
 /// The `--format` of every tool.
-public struct OutputOptions: ParsableArguments {
+public struct OutputOptions: ParsableArguments, Sendable {
     @Option(help: "table, json (one document) or ndjson (one object a line).")
     var format: OutputFormat = .table
 

@@ -1,6 +1,6 @@
 /// Lines of aligned columns, a block of rows at a time: memory does not grow with the rows, and a column never becomes
 /// narrower than it was.
-struct TextTable: Sendable {
+package struct TextTable: Sendable {
     private let names: [String]
     private let lineWidth: Int?
     private var namesAreDue: Bool
@@ -11,7 +11,7 @@ struct TextTable: Sendable {
     /// - Parameters:
     ///   - hasNames: whether the first line has the names of the columns.
     ///   - lineWidth: where lines are cut; nil leaves them whole.
-    init(columns: [String], hasNames: Bool, lineWidth: Int?) {
+    package init(columns: [String], hasNames: Bool = true, lineWidth: Int? = nil) {
         names = columns.map { $0.uppercased() }
         namesAreDue = hasNames
         self.lineWidth = lineWidth
@@ -19,7 +19,7 @@ struct TextTable: Sendable {
     }
 
     /// The lines of these rows, and before the first ones the names of the columns.
-    mutating func lines(_ rows: [[String]]) -> [String] {
+    package mutating func lines(_ rows: [[String]]) -> [String] {
         let cells = rows.map { row in row.map { OneLine.escaped($0) } }
         for row in cells {
             for (index, cell) in row.enumerated() { widths[index] = max(widths[index], cell.count) }

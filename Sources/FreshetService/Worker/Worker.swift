@@ -33,6 +33,10 @@ public struct Worker: Sendable {
 
     /// Runs the service until SIGTERM or SIGINT, drains, and returns. A second signal ends the process at once (130).
     ///
+    /// To drain is to stop reading, to hand back what was not started, to let handlers end, to settle what they did, and to
+    /// publish what they said. Handlers that have not ended shortly before the drain timeout are cancelled; whatever has not at
+    /// the timeout ends with the process. What is not settled then another consumer takes over after the lease: `partlyDone`.
+    ///
     /// Throws a `ToolError` for what cannot work: `badConfiguration` (URL, password, database), `unreachable` when there is
     /// no connection to Redis within the connect timeout, `badConfiguration` for a contract that differs from the handlers.
     ///
@@ -77,25 +81,28 @@ public struct Worker: Sendable {
         var http: HTTPService?
         if let address = settings.http, !settings.migrateOnly {
             http = try await HTTPService.start(
-                on: address, Endpoints(health: health, metrics: metricsText(of: source, health)),
-                logger: logger)
+                on: address, Endpoints(health: health, service: source), logger: logger)
         }
         // The last that is shut down: it answers throughout the drain.
         defer { http?.stop() }
-        let process = Process(settings: settings, health: health, http: http?.address, logger: logger)
+        let drain = Drain(within: settings.drainTimeout, logger)
+        let process = Process(
+            settings: settings, health: health, http: http?.address, drain: drain, logger: logger)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask {
                 var count = 0
                 for await _ in signals {
                     count += 1
-                    if count == 2 { exit(ExitStatus.interrupted.rawValue) }
+                    if count == 2 { _exit(ExitStatus.interrupted.rawValue) }
                     // First, so that who asks knows it before reading stops.
                     health.drains()
+                    drain.begin()
                     stop.make()
                 }
             }
             defer { tasks.cancelAll() }
             try await run(process, source: source, migrations: migrations, services: services, until: stop)
+            try drain.end()
         }
     }
 
@@ -104,6 +111,7 @@ public struct Worker: Sendable {
         let settings: WorkerSettings
         let health: Health
         let http: HTTPAddress?
+        let drain: Drain
         let logger: Logger
     }
 
@@ -111,7 +119,10 @@ public struct Worker: Sendable {
         _ process: Process, source: String, migrations: [Migration],
         services: @escaping @Sendable (Worker) async throws -> [any Service], until stop: StopRequest
     ) async throws {
-        let (settings, health, logger) = (process.settings, process.health, process.logger)
+        let (settings, health, drain, logger) = (
+            process.settings, process.health, process.drain, process.logger
+        )
+        for warning in settings.warnings { logger.warning("\(warning)") }
         if let drill = Drill.description {
             guard drill.isValid else { throw ToolError(.badConfiguration, drill.text) }
             logger.warning("this process will die or freeze on purpose", metadata: ["drill": "\(drill.text)"])
@@ -125,7 +136,8 @@ public struct Worker: Sendable {
             settings.redis.named("\(settings.namespace):\(settings.group)"), logger: logger)
         defer { client.close() }
         health.connecting(client)
-        let broker = Broker(client, namespace: settings.namespace)
+        let traces = settings.rebuild == nil ? settings.traces.map { Traces($0, logger: logger) } : nil
+        let broker = Broker(client, namespace: settings.namespace, tracer: traces?.tracer)
         guard try await connect(client, within: settings.connectTimeout, until: stop) else { return }
         health.connected()
         let records: ServiceRecords
@@ -138,11 +150,14 @@ public struct Worker: Sendable {
             return try await Rebuild.runAlone(worker, options, services: services, until: stop)
         }
         let own = try await services(worker)
+        drain.watch(own)
+        health.runs(own.compactMap { $0 as? Subscription })
         // Shut down in reverse: subscriptions first, then the relay, which publishes what the last handlers wrote, and last what
         // is said of them.
-        let all: [any Service] =
-            worker.polling(own) + [records.relay, RebuildService(worker: worker, services: services)] + own
-        health.runs(own.compactMap { $0 as? Subscription })
+        let said: [any Service] = (traces.map { [$0.export] } ?? []) + worker.polling(own)
+        let all =
+            said + [records.relay, RebuildService(worker: worker, services: services)]
+            + (own.isEmpty ? [] : [ServicesTogether(services: own)])
         var configuration = ServiceGroupConfiguration(
             services: all.map { .init(service: $0) }
                 + [
@@ -151,7 +166,7 @@ public struct Worker: Sendable {
                         successTerminationBehavior: .gracefullyShutdownGroup)
                 ],
             logger: logger)
-        configuration.maximumGracefulShutdownDuration = settings.drainTimeout
+        configuration.maximumGracefulShutdownDuration = drain.patience
         var started: Logger.Metadata = [
             "redis": "\(settings.redis.displayName)", "consumer": "\(settings.consumer)",
         ]
@@ -162,7 +177,6 @@ public struct Worker: Sendable {
         } catch let error as FreshetError {
             throw ToolError(error.cause?.code == .authentication ? .badConfiguration : .failed, error.message)
         }
-        logger.notice("drained")
     }
 
     /// A subscription of this worker's group with its settings. With `.perKey` the worker's records are its fence.
