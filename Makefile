@@ -10,15 +10,15 @@ DATA ?= shop-data
 BENCH ?=
 # Some of the runs of `matrix`: make matrix MATRIX="valkey-9.1 hiredis-1.2"
 MATRIX ?=
-PACKAGES := libhiredis-dev liblua5.1-0-dev libpq-dev libsqlite3-dev libssl-dev libzstd-dev openssl iptables postgresql redis-server
+PACKAGES := libcurl4-openssl-dev libhiredis-dev liblua5.1-0-dev libpq-dev libsqlite3-dev libssl-dev libzstd-dev openssl iptables postgresql redis-server
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup build release run bench bench-demo bench-telemetry test check-metrics schemas compatible matrix failover sanitize fuzz soak scale rolling mutants lint format clean
+.PHONY: help setup build release run bench bench-demo bench-telemetry test check-metrics schemas compatible matrix failover sanitize fuzz soak scale rolling mutants lint lint-deploy dashboard containers nightly format clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## Install what is missing: hiredis, Lua, libpq, SQLite, OpenSSL, zstd, redis-server; PostgreSQL and iptables for the tests
+setup: ## Install what is missing: curl, hiredis, Lua, libpq, SQLite, OpenSSL, zstd, redis-server; PostgreSQL and iptables for the tests
 	@missing=""; for p in $(PACKAGES); do \
 	  dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ]; then \
@@ -49,9 +49,12 @@ bench: setup ## Measure the client, delivery and records beside plain C on hired
 	@$(BIN)/bench records $(BENCH)
 	@$(BIN)/bench replay $(BENCH)
 
-bench-telemetry: setup ## Measure what metrics cost: publishing and delivery with and without, in turn
+bench-telemetry: setup ## Measure what metrics and traces cost: publishing and delivery with and without, in turn
 	swift build $(RELEASE) --product bench
 	@$(BIN)/bench delivery --with metrics $(BENCH)
+	@$(BIN)/bench delivery --with traces --sampled 0.01 $(BENCH)
+	@$(BIN)/bench delivery --with traces --sampled 1 $(BENCH)
+	@$(BIN)/bench records --with metrics --with traces --sampled 1 $(BENCH)
 	@$(BIN)/bench client --work publish-16 publish-256 --with metrics $(BENCH)
 
 bench-demo: setup ## Measure the shop on the demo data: orders a second, and what its time is spent on
@@ -146,8 +149,23 @@ mutants: setup ## Break delivery and records on purpose, in eight places: the pr
 lint: ## Check the format and the house rules
 	swift format lint --strict --recursive --parallel Package.swift Sources Tests
 
+lint-deploy: ## Check the Dockerfile, compose files, Kubernetes manifests, alert rules with their tests, and the dashboard
+	@scripts/lint-deploy.sh
+
+dashboard: ## Write the Grafana dashboard and the Prometheus operator's rules anew from what they are made of
+	python3 docker/grafana/dashboard.py > docker/grafana/freshet.json
+	scripts/prometheus-rule.sh
+
+# Some parts of `containers`: make containers CONTAINERS="images scale"
+CONTAINERS ?=
+
+containers: ## Build the images and run the shop from them with podman: sizes, start-up, orders, scaling, failover, drain (root)
+	@scripts/containers.sh $(CONTAINERS)
+
+nightly: test lint-deploy containers soak ## What takes too long for each commit: everything, from real images and for minutes
+
 format: ## Format the sources
 	swift format --in-place --recursive --parallel Package.swift Sources Tests
 
 clean: ## Remove what was built and the demo's data
-	rm -rf .build .build-release .build-matrix .build-sanitize .build-fuzz .build-mutants .build-rolling $(DATA)
+	rm -rf .build .build-release .build-containers .build-deploy .build-matrix .build-sanitize .build-fuzz .build-mutants .build-rolling $(DATA)

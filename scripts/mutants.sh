@@ -25,7 +25,7 @@ for mutant in Tests/Mutants/*.patch; do
     echo "SURVIVED $(basename "$mutant" .patch): soak $proof"
     survivors=$((survivors + 1))
   else
-    echo "noticed  $(basename "$mutant" .patch): $((grep -m1 BROKEN .build-mutants/output || tail -1 .build-mutants/output) | cut -c1-160)"
+    echo "noticed  $(basename "$mutant" .patch): $( (grep -m1 BROKEN .build-mutants/output || tail -1 .build-mutants/output) | cut -c1-160)"
   fi
 done
 [ $survivors = 0 ]

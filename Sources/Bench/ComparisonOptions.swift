@@ -12,9 +12,12 @@ struct ComparisonOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Instead of with C, compare the client that says this of itself (metrics) with the same that does not.",
+            "Instead of with C, compare the client that says this of itself (metrics, traces) with the same that does not.",
             valueName: "NAME"))
     var with: [Telemetry] = []
+
+    @Option(help: ArgumentHelp("With traces: which part of them is recorded, 0 to 1.", valueName: "RATIO"))
+    var sampled = 1.0
 
     @Option(help: "table or json.")
     var format = Format.table
@@ -24,14 +27,17 @@ struct ComparisonOptions: ParsableArguments {
         guard (1...100_000_000).contains(events ?? 1) else {
             throw ValidationError("--events is 1 to 100000000")
         }
+        guard (0...1).contains(sampled) else { throw ValidationError("--sampled is 0 to 1") }
     }
 
     /// Measures these rows and prints the result.
     func compare(_ rows: [Row]) async throws {
         try await untilInterrupted {
             let report = try await withBenchServer { server in
-                try await Comparison(server: server, rounds: rounds, events: events, telemetry: with)
-                    .run(rows)
+                try await Comparison(
+                    server: server, rounds: rounds, events: events, telemetry: with, sampled: sampled
+                )
+                .run(rows)
             }
             print(try format == .json ? report.json() : report.table)
         }

@@ -16,9 +16,10 @@ struct MeasureCommand: AsyncParsableCommand {
     /// A path where no file is.
     @Option var database: String
     @Option var with: [Telemetry] = []
+    @Option var sampled = 1.0
 
     func run() async throws {
-        for telemetry in with { telemetry.begin() }
+        for telemetry in with { telemetry.begin(sampled: sampled) }
         let client = RedisClient(try RedisConfiguration(url: url))
         defer { client.close() }
         try await client.connect()

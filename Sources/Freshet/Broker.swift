@@ -1,4 +1,5 @@
 public import Hiredis
+public import Tracing
 
 /// Where events are kept: a server, and the namespace that everything of this system stands under.
 public struct Broker: Sendable {
@@ -6,15 +7,24 @@ public struct Broker: Sendable {
     public let client: RedisClient
     /// What every key begins with.
     public let namespace: Namespace
+    /// Gets the spans of publishing, handling and settling; nil when there are none.
+    let tracer: (any Tracer)?
     /// What waiting goes by.
     package let clock: DeliveryClock
 
     /// The events of this namespace on this server.
-    public init(_ client: RedisClient, namespace: Namespace = "freshet") {
-        self.init(client, namespace: namespace, clock: .system)
+    ///
+    /// - Parameter tracer: gets the spans of publishing, handling and settling; nil is the one that the program has bootstrapped before,
+    ///   if it has.
+    public init(_ client: RedisClient, namespace: Namespace = "freshet", tracer: (any Tracer)? = nil) {
+        self.init(client, namespace: namespace, clock: .system, tracer: tracer)
     }
 
-    package init(_ client: RedisClient, namespace: Namespace, clock: DeliveryClock) {
+    package init(
+        _ client: RedisClient, namespace: Namespace, clock: DeliveryClock, tracer: (any Tracer)? = nil
+    ) {
+        let known = tracer ?? InstrumentationSystem.tracer
+        self.tracer = known is NoOpTracer ? nil : known
         self.client = client
         self.namespace = namespace
         self.clock = clock

@@ -169,34 +169,18 @@ struct Check: AsyncParsableCommand {
         }
     }
 
-    /// Runs the command as monitors expect it: whatever goes wrong is UNKNOWN, a line on standard output.
-    static func runForMonitor() async {
-        let unknown = HealthCheck.Status.unknown
-        do {
-            var command = try FreshetTool.parseAsRoot()
-            if var command = command as? any AsyncParsableCommand {
-                try await command.run()
-            } else {
-                try command.run()
-            }
-        } catch let error as ExitCode {
-            Glibc.exit(error.rawValue)
-        } catch let error where FreshetTool.exitCode(for: error) == .success {
-            FreshetTool.exit(withError: error)  // help
-        } catch {
-            let isUsage = FreshetTool.exitCode(for: error) == .validationFailure
-            let text = isUsage ? FreshetTool.message(for: error) : ToolError(error).description
-            let document = Document(
-                status: unknown.word, exitCode: unknown.rawValue, message: text, checks: [])
-            if CommandLine.arguments.contains("json"),
-                let json = try? OutputOptions.json(document, pretty: true)
-            {
-                StandardOutput.write(json)
-            } else {
-                StandardOutput.write(
-                    "FRESHET \(unknown.word) - \(OneLine.escaped(text).replacing("|", with: "/"))")
-            }
-            Glibc.exit(unknown.rawValue)
+    /// What a monitor is told when something went wrong: UNKNOWN, on standard output.
+    static func endUnknown(_ error: ToolError) -> Never {
+        let status = HealthCheck.Status.unknown
+        let document = Document(
+            status: status.word, exitCode: status.rawValue, message: error.description, checks: [])
+        if CommandLine.arguments.contains("json"), let json = try? OutputOptions.json(document, pretty: true)
+        {
+            StandardOutput.write(json)
+        } else {
+            let message = OneLine.escaped(error.description).replacing("|", with: "/")
+            StandardOutput.write("FRESHET \(status.word) - \(message)")
         }
+        Glibc.exit(status.rawValue)
     }
 }

@@ -17,6 +17,7 @@ struct FreshetTool: AsyncParsableCommand {
               freshet retries list --topic orders --group payment
               freshet dead errors --topic orders --group payment    why events were given up
               freshet dead retry --topic orders --group payment --all
+              freshet trace order-17                          one story across all topics: what came of what, waits and gaps
               freshet tail orders --from 15m --format ndjson | jq .fields.data
             A bug has written wrong records, or events were lost: see the replay tool.
 
@@ -35,13 +36,12 @@ struct FreshetTool: AsyncParsableCommand {
             """,
         subcommands: [
             Doctor.self, Groups.self, Consumers.self, Pending.self, Retries.self, Dead.self, Invalid.self,
-            Tail.self,
-            Check.self, Exporter.self, Topics.self, Publish.self, Schema.self,
+            Tail.self, Trace.self, Check.self, Exporter.self, Topics.self, Publish.self, Schema.self,
         ])
 
     static func main() async {
         // A monitor takes every other exit code for a broken plugin.
-        if CommandLine.arguments.dropFirst().first == "check" { return await Check.runForMonitor() }
-        await Tool.main(Self.self)
+        let isForMonitor = CommandLine.arguments.dropFirst().first == "check"
+        await Tool.main(Self.self, failing: isForMonitor ? { Check.endUnknown($0) } : nil)
     }
 }

@@ -26,6 +26,13 @@ package enum Programs {
         return FileManager.default.isExecutableFile(atPath: path) ? path : nil
     }
 
+    /// The whole answer to one GET of what listens on a port of this machine: status, headers and body. Empty when nothing answers.
+    package static func answer(to path: String, port: Int) async throws(ChildProcess.SpawnError) -> String {
+        let asking = "exec 3<>/dev/tcp/127.0.0.1/$0 && printf 'GET %s HTTP/1.0\\r\\n\\r\\n' $1 >&3 && cat <&3"
+        let (ending, text) = try await run("/bin/bash", ["-c", asking, "\(port)", path], within: .seconds(5))
+        return ending == .exited(0) ? text : ""
+    }
+
     /// Runs a program to its end, killed at the limit, and returns how it ended and what it printed.
     package static func run(_ binary: String, _ arguments: [String], within limit: Duration = .seconds(60))
         async throws(ChildProcess.SpawnError) -> (ending: ChildProcess.Ending, text: String)

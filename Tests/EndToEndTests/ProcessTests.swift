@@ -67,6 +67,34 @@ import Testing
         }
     }
 
+    @Test func `a worker's metrics tell what it does and what there is to do`() async throws {
+        let (folder, port) = (try Folder(), freePort())
+        try await withRedisServer { server in
+            let client = RedisClient(try RedisConfiguration(url: server.url))
+            defer { client.close() }
+            let worker = try Self.start(
+                "order", ["REDIS_URL": server.url, "HTTP_PORT": "\(port)", "FRESHET_VERSION": "1.2.3"],
+                in: folder)
+            try await WorkerTests.place("t", token: "tok_visa", client)
+            try await eventually("the order is settled, and seen to be") {
+                let page = try await Programs.answer(to: "/metrics", port: port)
+                return [
+                    "freshet_settled_total{group=\"order\",outcome=\"acknowledged\",topic=\"orders\"} 1",
+                    "freshet_delivered_total{from=\"log\",group=\"order\",topic=\"orders\"} 1",
+                    "freshet_handler_seconds_count{group=\"order\",topic=\"orders\"} 1",
+                    "freshet_group_lag{group=\"order\",topic=\"orders\"} 0",
+                    "freshet_group_lag_known{group=\"order\",topic=\"payments\"} 1",
+                    "freshet_outbox_events 0",
+                    "freshet_topic_entries{topic=\"orders\"} 1", "freshet_ready 1",
+                    "freshet_build_info{service=\"order\",version=\"1.2.3\"} 1",
+                ].allSatisfy { page.contains("\n\($0)\n") }
+            }
+            worker.child.signal(SIGTERM)
+            let outcome = try await worker.outcome(within: .seconds(30))
+            #expect(outcome.ending == .exited(0), "\(outcome.errors)")
+        }
+    }
+
     @Test func `a drain begins with not being ready, and is answered for to its end`() async throws {
         let (folder, port) = (try Folder(), freePort())
         try await withRedisServer { server in
@@ -182,6 +210,22 @@ import Testing
                     "freshet", ["groups"] + arguments, environment: environment, in: folder)
                 #expect(groups.ending == .exited(0), "\(groups.errors)")
             }
+        }
+    }
+
+    @Test func `the exporter is asked like a worker, and SIGTERM ends it with 0`() async throws {
+        let (folder, port) = (try Folder(), freePort())
+        try await withRedisServer { server in
+            let environment = ["REDIS_URL": server.url, "HTTP_PORT": "\(port)"]
+            let exporter = try Program.start("freshet", ["exporter"], environment: environment, in: folder)
+            try await eventually("it is ready") { try await Self.isWell("ready", port, folder) }
+            await server.kill()
+            try await eventually("it is not ready") { try await !Self.isWell("ready", port, folder) }
+            let live = try await Self.health("live", port, folder)
+            #expect(live.ending == .exited(0))
+            exporter.child.signal(SIGTERM)
+            let outcome = try await exporter.outcome(within: .seconds(30))
+            #expect(outcome.ending == .exited(0), "\(outcome.errors)")
         }
     }
 }

@@ -145,7 +145,7 @@ import Testing
         let worker = try WorkerSettings(
             WorkerOptions.parse([]), all, defaults: WorkerDefaults(group: "invoice"))
         try all.refuseUnknownNames()
-        #expect(worker.redis.displayName == "cache:6380" && worker.databaseURL == "sqlite:x.db")
+        #expect(worker.redis.displayName == "redis://cache:6380" && worker.databaseURL == "sqlite:x.db")
         #expect(worker.group == "billing" && worker.namespace == "shop" && worker.consumer == "one")
         #expect(worker.subscription.concurrency == 7 && worker.subscription.ordering == .perKey)
         #expect(worker.subscription.lease == .seconds(3) && worker.connectTimeout == .seconds(4))

@@ -32,7 +32,9 @@ import Testing
         async throws -> (rows: [Row], exitCode: Int32?)
     {
         let outcome = try await rig.start(
-            "freshet", ["doctor", "--format", "json"] + arguments, environment: environment
+            "freshet", ["doctor", "--format", "json"] + arguments,
+            // On a busy machine a test takes longer than a lease.
+            environment: ["FRESHET_LEASE": "3600"].merging(environment) { $1 }
         ).outcome()
         let rows = try outcome.json([Row].self)
         #expect(rows.allSatisfy { !$0.problem.isEmpty && !$0.remedy.isEmpty && !$0.subject.isEmpty })
@@ -46,7 +48,7 @@ import Testing
     /// Has a consumer that lives, and all that is waiting settled.
     private static func settle(_ rig: Rig) async throws {
         try await rig.redis(
-            "XREADGROUP", "GROUP", "payment", "c", "COUNT", 9, "STREAMS", "test:events:{orders:0}", ">")
+            "XREADGROUP", "GROUP", "payment", "c", "COUNT", 5, "STREAMS", "test:events:{orders:0}", ">")
         for number in 1...5 {
             try await rig.redis("XACK", "test:events:{orders:0}", "payment", "\(number)-0")
         }
@@ -58,7 +60,7 @@ import Testing
             let found = try await Self.findings(rig)
             #expect(Self.above(found.rows) == [] && found.exitCode == 0)
             #expect(found.rows.map(\.word) == ["info replication"])
-            let table = try await rig.run("freshet", "doctor")
+            let table = try await rig.run("freshet", "doctor", "--lease", "1h")
             #expect(table.exitCode == 0 && table.errors == "Nothing is wrong.\n")
             #expect(table.lines.count == 2 && table.lines[1].hasPrefix("          -> "))
             #expect(
@@ -188,10 +190,14 @@ import Testing
     {
         try await Self.withSoundServer { rig in
             try await Self.settle(rig)
+            // It lives by its connection, however long this takes.
+            let reader = rig.client.dedicated(clientName: "test:payment:c")
+            defer { reader.close() }
+            try await reader.connect()
             let now = Int(try await rig.broker.serverTime().milliseconds)
             try await rig.redis("ZADD", "test:delayed:{orders:0}:payment", now + 100_000, "1-0 x")
             try await rig.redis("XADD", "test:dead:{orders:0}:payment", "\(now - 1000)-0", "id", "e")
-            let young = try await Self.findings(rig).rows
+            let young = try await Self.findings(rig, "--lease", "5s").rows
             #expect(Self.above(young) == [] && young.map(\.word).contains("info dead-letters"))
             try await rig.redis("ZADD", "test:delayed:{orders:0}:payment", now - 100_000, "1-0 x")
             try await rig.redis("ZADD", "test:scheduled:{orders:0}", now - 100_000, "1-0 x")
@@ -199,7 +205,7 @@ import Testing
             try await rig.redis("DEL", "test:dead:{orders:0}:payment")
             try await rig.redis("XADD", "test:dead:{orders:0}:payment", "\(now - 90_000_000)-0", "id", "e")
             try await rig.redis("XADD", "test:invalid:{orders:0}:payment", "\(now - 90_000_000)-0", "id", "e")
-            let rows = try await Self.findings(rig).rows
+            let rows = try await Self.findings(rig, "--lease", "5s").rows
             #expect(
                 Self.above(rows) == [
                     "warning dead-letters", "warning invalid-letters", "warning redelivery-stuck",
@@ -336,10 +342,12 @@ import Testing
                 let whole = try await Self.findings(rig, "--redis-url", cluster.url).rows
                 let nodes = Set(
                     whole.filter { $0.check == "persistence" || $0.check == "memory" }.map(\.subject))
-                #expect(nodes.count >= 2 && nodes.allSatisfy { $0.hasPrefix("server :") }, "\(whole)")
+                #expect(
+                    nodes.count >= 2 && nodes.allSatisfy { $0.hasPrefix("server ") && $0.contains(":") },
+                    "\(whole)")
                 #expect(
                     !whole.map(\.check).contains("cluster")
-                        && whole.map(\.check).contains("no-consumers") == false)
+                        && whole.map(\.check).contains("no-consumers"))
                 let one = try await rig.run(
                     "freshet", "doctor", "--redis-url", "redis://\(cluster.addresses[0])", "--format", "json")
                 #expect(one.output.contains("redis+cluster://HOST"), "\(one.output) \(one.errors)")

@@ -1,5 +1,6 @@
 import Foundation
 import FreshetTesting
+import Glibc
 import Testing
 
 @Suite struct ExporterTests {
@@ -30,6 +31,39 @@ import Testing
             try page.write(toFile: file, atomically: false, encoding: .utf8)
             let judge = try ChildProcess("/usr/bin/promtool", ["check", "metrics"], input: .file(file))
             #expect(await judge.wait() == .exited(0))
+        }
+    }
+
+    @Test func `it serves fresh numbers or none, whatever becomes of the server, until it is asked to stop`()
+        async throws
+    {
+        try await Rig.with { rig in
+            try await rig.publish(1...5)
+            try await rig.createGroup("payment")
+            let port = freePort()
+            let running = try rig.start("freshet", ["exporter", "--http-port", "\(port)"])
+            func get(_ path: String) async throws -> String {
+                try await Programs.answer(to: path, port: port)
+            }
+            let lag = "\nfreshet_group_lag{group=\"payment\",topic=\"orders\"} "
+            try await eventually("it answers") { try await get("/metrics").contains("\(lag)5\n") }
+            let page = try await get("/metrics")
+            #expect(page.contains("Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"))
+            #expect(page.contains("\nfreshet_ready 1\n"))
+            let ready = try await get("/readyz?verbose")
+            #expect(ready.contains(" 200 OK") && ready.contains("[+]redis ok") && !ready.contains("database"))
+            await rig.server.kill()
+            try await eventually("the numbers are gone") {
+                let page = try await get("/metrics")
+                return page.contains("\nfreshet_ready 0\n") && !page.contains("freshet_group_")
+                    && page.contains("\nfreshet_poll_failures_total{what=\"group\"} ")
+            }
+            #expect(try await get("/livez").contains(" 200 OK"))
+            try await rig.server.start()
+            try await eventually("they are there again") { try await get("/metrics").contains(lag) }
+            running.child.signal(SIGTERM)
+            let outcome = await running.outcome()
+            #expect(outcome.exitCode == 0 && outcome.output.isEmpty, "\(outcome)")
         }
     }
 

@@ -22,14 +22,16 @@ struct BenchServer: Sendable {
 
     /// Removes what the last measurement left and makes what this one needs: nothing to publish, all entries and the
     /// group to read.
-    func prepare(_ work: Work, entries: Int) async throws {
+    ///
+    /// - Parameter traces: which part of the events comes from traces that are recorded; nil when they come from none.
+    func prepare(_ work: Work, entries: Int, traces: Double? = nil) async throws {
         try await client.send(RedisCommand("FLUSHALL"), timeout: .seconds(60))
         switch work {
         case .publish, .publishFromTasks: return
         case .latency, .deliverAtRate: break
         case .readAcknowledge: try await fill(entries)
         case .readEvents, .deliver, .handle, .replay, .copy:
-            try await WorkTask.publishEvents(entries, on: client)
+            try await WorkTask.publishEvents(entries, traces: traces, on: client)
         }
         try await client.send(
             RedisCommand("XGROUP", "CREATE", Self.stream(of: work), Self.group, "0", "MKSTREAM"))

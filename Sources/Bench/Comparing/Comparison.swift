@@ -9,6 +9,8 @@ struct Comparison: Sendable {
     let events: Int?
     /// What the client says of itself; then the other side is the client that says nothing.
     var telemetry: [Telemetry] = []
+    /// Which part of the traces is recorded, when it makes traces.
+    var sampled = 1.0
 
     func run(_ rows: [Row]) async throws -> ComparisonReport {
         var results: [ComparisonReport.Line] = []
@@ -41,7 +43,7 @@ struct Comparison: Sendable {
             let names = telemetry.map(\.rawValue).joined(separator: " and ")
             let url = row.usesTLS ? server.tlsURL : server.url
             return (
-                try .swift(url: url, named: "Swift with \(names)", with: telemetry),
+                try .swift(url: url, named: "Swift with \(names)", with: telemetry, sampled: sampled),
                 try .swift(url: url, named: "Swift without \(names)")
             )
         }

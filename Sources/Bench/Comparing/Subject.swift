@@ -6,19 +6,24 @@ internal import Glibc
 struct Subject: Sendable {
     /// For progress and errors.
     let name: String
+    /// Which part of the traces is recorded; nil for no traces.
+    private var traces: Double?
     private let program: String
     private let arguments: @Sendable (Work, _ warmUp: Int, _ events: Int, _ database: String) -> [String]
 
     /// This client, in this program.
-    static func swift(url: String, named name: String = "Swift", with telemetry: [Telemetry] = []) throws
-        -> Subject
-    {
-        Subject(name: name, program: try Self.program("bench")) { work, warmUp, events, database in
+    static func swift(
+        url: String, named name: String = "Swift", with telemetry: [Telemetry] = [], sampled: Double = 1
+    ) throws -> Subject {
+        Subject(
+            name: name, traces: telemetry.contains(.traces) ? sampled : nil,
+            program: try Self.program("bench")
+        ) { work, warmUp, events, database in
             [
                 "measure", "--url", url, "--work", work.name, "--warm-up", "\(warmUp)",
                 "--events", "\(events)", "--stream", BenchServer.stream(of: work), "--group",
                 BenchServer.group, "--database", database,
-            ] + telemetry.flatMap { ["--with", $0.rawValue] }
+            ] + telemetry.flatMap { ["--with", $0.rawValue] } + ["--sampled", "\(sampled)"]
         }
     }
 
@@ -36,7 +41,7 @@ struct Subject: Sendable {
     func measure(_ work: Work, events: Int, on server: BenchServer) async throws -> Sample {
         let events = Self.rounded(events, to: work.unit)
         let warmUp = work.warmsUp ? Self.rounded(events / 10, to: work.unit) : 0
-        try await server.prepare(work, entries: warmUp + events)
+        try await server.prepare(work, entries: warmUp + events, traces: traces)
         let output = "\(server.local.folder)/measurement"
         let database = "\(server.local.folder)/records.db"
         for file in [output, database, "\(database)-wal", "\(database)-shm", "\(database).archive"] {

@@ -8,10 +8,15 @@ internal import Logging
 enum Telemetry: String, CaseIterable, Sendable, ExpressibleByArgument {
     /// Prometheus' backend, all groups looked at and the page read once a second: five times as often as a worker's are.
     case metrics
+    /// A worker's tracer, and no one who gets the spans.
+    case traces
 
     /// Begins, before there is a client.
-    func begin() {
+    ///
+    /// - Parameter sampled: which part of the traces is recorded.
+    func begin(sampled: Double) {
         switch self {
+        case .traces: NullTraces.begin(sampled)
         case .metrics: _ = PrometheusMetrics.bootstrap()
         }
     }
@@ -19,6 +24,7 @@ enum Telemetry: String, CaseIterable, Sendable, ExpressibleByArgument {
     /// Goes on beside the work, until it is cancelled.
     func run(on broker: Broker) async {
         switch self {
+        case .traces: break
         case .metrics:
             guard let metrics = PrometheusMetrics.bootstrap() else { return }
             let quiet = Logger(label: "bench", factory: { _ in SwiftLogNoOpLogHandler() })

@@ -10,11 +10,15 @@ extension WorkTask {
     static var log: String { PartitionKeys(namespace: namespace, topic: topic.name, partition: 0).events }
 
     /// So many events, each with one of 100,000 keys.
-    static func publishEvents(_ count: Int, on client: RedisClient) async throws {
+    ///
+    /// - Parameter traces: which part of the events comes from traces that are recorded; nil when they come from none.
+    static func publishEvents(_ count: Int, traces: Double? = nil, on client: RedisClient) async throws {
         let publisher = Publisher(to: topic, on: Broker(client, namespace: namespace))
         for start in stride(from: 0, to: count, by: 500) {
             let events = try (start..<min(start + 500, count)).map { number in
-                try Event(Measured.example, source: "bench", key: "order-\(number % keys)")
+                var event = try Event(Measured.example, source: "bench", key: "order-\(number % keys)")
+                event.traceparent = traces.map(NullTraces.traceparent)
+                return event
             }
             for result in try await publisher.publish(events) { _ = try result.get() }
         }

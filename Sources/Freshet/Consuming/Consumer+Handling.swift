@@ -1,6 +1,7 @@
 internal import DequeModule
 internal import Hiredis
 internal import Logging
+internal import Tracing
 
 /// Running handlers, and from what they do to how the delivery ends.
 extension Consumer {
@@ -52,6 +53,11 @@ extension Consumer {
     }
 
     func runLane() async {
+        let handled = HandledNow(topic.name, group)
+        await HandledNow.$here.withValue(handled) { await runLane(saying: handled) }
+    }
+
+    private func runLane(saying handled: HandledNow) async {
         var turnBegan = ContinuousClock.now
         var inTurn = 0
         lanes.isOneComing = false
@@ -61,6 +67,7 @@ extension Consumer {
         while !isOver {
             guard let work = nextWork() else {
                 metrics.running(running)
+                handled.set(nil, 0)
                 await withCheckedContinuation { continuation in
                     // Asked again here: a task from elsewhere is queued anew at each `await`.
                     if isOver || schedule.hasReady && breaker.isClosed && !isDraining {
@@ -155,18 +162,24 @@ extension Consumer {
         var failedAttempts = entry.content.failedAttempts
         Drill.reached(.beforeHandler)
         while true {
+            HandledNow.here?.set(entry, failedAttempts + 1)
             do {
+                let handle: On.Handle
                 switch handler.call {
-                case .plain(let handle):
-                    try await inContext(of: entry, failedAttempts + 1) {
-                        try await handle(delivery(of: entry, failedAttempts))
-                    }
+                case .plain(let plain): handle = plain
                 case .decoded(let prepare):
-                    guard let handle = prepared(entry, by: prepare) else { return }
-                    try await inContext(of: entry, failedAttempts + 1) {
-                        try await handle(delivery(of: entry, failedAttempts))
-                    }
+                    guard let prepared = prepared(entry, by: prepare) else { return }
+                    handle = prepared
                 case .batch: return
+                }
+                var delivery = delivery(of: entry, failedAttempts)
+                if let tracing {
+                    let (context, span) = ProcessSpan.begin(delivery, tracing)
+                    (entry.process, delivery.process) = (span, span)
+                    let traced = delivery
+                    try await Self.traced(context, span) { try await handle(traced) }
+                } else {
+                    try await handle(delivery)
                 }
                 metrics.handled(since: &began)
                 return succeeded(entry)
@@ -178,6 +191,19 @@ extension Consumer {
                 guard let settlement = failed(entry, error, failedAttempts) else { continue }
                 return end(entry, settlement)
             }
+        }
+    }
+
+    /// A handler's run in this context, whose end is that of the span.
+    private static func traced(
+        _ context: ServiceContext, _ span: ProcessSpan?, _ handle: () async throws -> Void
+    ) async throws {
+        do {
+            try await ServiceContext.withValue(context, operation: handle)
+            span?.end()
+        } catch {
+            span?.end(error)
+            throw error
         }
     }
 
@@ -201,14 +227,23 @@ extension Consumer {
             } catch { endInvalid(entry, error) }
         }
         guard !members.isEmpty else { return }
+        if handled.count == 1 {
+            HandledNow.here?.set(handled[0], handled[0].content.failedAttempts + 1)
+        } else {
+            HandledNow.here?.set(nil, handled.count)
+        }
         do {
-            if handled.count == 1 {
-                try await inContext(of: handled[0], handled[0].content.failedAttempts + 1) {
-                    try await batch.handle(members)
+            var handling: ([BatchCall.Member]) async throws -> Void = batch.handle
+            if let tracing {
+                let deliveries = members.map(\.delivery)
+                let (context, span) = ProcessSpan.begin(deliveries[0], and: deliveries.dropFirst(), tracing)
+                for entry in handled { entry.process = span }
+                for index in members.indices { members[index].delivery.process = span }
+                handling = { members in
+                    try await Self.traced(context, span) { try await batch.handle(members) }
                 }
-            } else {
-                try await inContext(of: nil, handled.count) { try await batch.handle(members) }
             }
+            try await handling(members)
             metrics.handled(since: &began)
             for entry in handled { succeeded(entry) }
         } catch {
@@ -228,15 +263,6 @@ extension Consumer {
                             after: .milliseconds(1), failedAttempts: failedAttempts, reason: "\(error)"))
             }
         }
-    }
-
-    /// Runs a handler so that log lines can say what it handles.
-    ///
-    /// - Parameter number: the attempt, or without an entry the size of the batch.
-    private func inContext(of entry: HeldEntry?, _ number: Int, _ body: () async throws -> Void) async throws
-    {
-        try await DeliveryContext.$current.withValue(
-            DeliveryContext(consumer: self, entry: entry, number: number), operation: body)
     }
 
     private func delivery(of entry: HeldEntry, _ failedAttempts: Int) -> Delivery {
@@ -259,6 +285,11 @@ extension Consumer {
     private func endInvalid(_ entry: HeldEntry, _ error: FreshetError) {
         logger.warning("invalid event", metadata: ["entry": "\(entry.id)", "reason": "\(error)"])
         probeEnded(entry)
+        if let tracing {
+            let delivery = delivery(of: entry, entry.content.failedAttempts)
+            entry.process = ProcessSpan.begin(delivery, tracing).span
+            entry.process?.end(error)
+        }
         end(entry, .invalid(reason: error.message))
     }
 
@@ -266,7 +297,7 @@ extension Consumer {
     private func failed(_ entry: HeldEntry, _ error: any Error, _ failedAttempts: Int) -> Settlement? {
         let next = options.retry.next(after: error, failedAttempts: failedAttempts)
         let event = entry.content.event
-        var metadata = DeliveryContext.metadata(of: event, attempt: failedAttempts)
+        var metadata = event.metadata(attempt: failedAttempts)
         metadata["reason"] = "\(error)"
         switch next {
         case .settle(.acknowledged), .settle(.invalid):

@@ -65,6 +65,8 @@ actor Consumer {
     nonisolated let counters: SubscriptionCounters
     nonisolated let metrics: SubscriptionMetrics
     nonisolated let logger: Logger
+    /// Nil when nothing is traced.
+    nonisolated let tracing: TopicTracing?
     nonisolated let pulse: Pulse
     private nonisolated let start: StartPosition
     nonisolated let shares: [Share]
@@ -130,6 +132,7 @@ actor Consumer {
         self.counters = counters
         metrics = SubscriptionMetrics(topic: topic.name, group: group)
         self.logger = logger
+        tracing = TopicTracing(broker.tracer, topic: topic.name, group: group, consumer: name)
         // While a batch is handled the next one gathers.
         capacity = max(options.concurrency, handlers.largestBatch > 1 ? 2 * handlers.largestBatch : 1)
         var parts = [0..<topic.partitions]

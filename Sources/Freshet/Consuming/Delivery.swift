@@ -20,6 +20,15 @@ public struct Delivery: Sendable {
     /// Who owns the partition, with `.perKey`; nil without an order.
     public let claim: PartitionClaim?
 
+    /// The handler's run, when it is traced.
+    var process: ProcessSpan?
+
+    /// The W3C trace context in which it is handled: what follows from the event goes on there. The event's own when nothing is
+    /// traced.
+    public var traceparent: String? {
+        if let process { process.traceparent(of: event) } else { event.traceparent }
+    }
+
     /// Whether a replay brought it.
     public var isReplay: Bool { replay != nil }
 

@@ -30,6 +30,8 @@ final class HeldEntry {
     var index = -1
     /// Taken while the breaker was open, to see whether handlers work again: its failure counts no attempt.
     var isProbe = false
+    /// Its handler's run, when that is traced.
+    var process: ProcessSpan?
     /// How often it was delivered and its process died, this delivery included, when that is often; else 0.
     var suspicion = 0
 

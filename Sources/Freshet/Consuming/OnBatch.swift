@@ -57,7 +57,7 @@ public struct BatchedEvent<Payload: EventPayload>: Sendable {
 struct BatchCall: Sendable {
     struct Member: Sendable {
         let payload: any Sendable
-        let delivery: Delivery
+        var delivery: Delivery
     }
     let most: Int
     let longest: Duration

@@ -63,11 +63,12 @@ public struct Subscription: Service {
             handlers: handlers, counters: counters, logger: logger)
     }
 
+    /// Its signs of life.
+    package var pulse: Pulse { core.pulse }
+
     /// How many deliveries it has taken and not settled, once it has ended or will not: they are another consumer's after the
     /// lease.
     package var unsettled: Int { core.unsettled }
-    /// Its signs of life.
-    package var pulse: Pulse { core.pulse }
 
     func handler(forRebuildOf type: EventType) -> Handler? { core.handlers[type, .rebuild] }
 

@@ -7,6 +7,8 @@ public import Hiredis
 /// for as long as it has `patience`; only what is unknown after that comes back as an error with `mayHaveRun`. To publish it again
 /// can then add it twice, which an inbox absorbs: `source` and `id` are the same.
 ///
+/// With a tracer, what is published at once has a span, whose context the events carry (`traceparent`).
+///
 /// As many events may be under way as the client's `maxCommandsInFlight` and `maxBytesInFlight` allow; further calls wait.
 public struct Publisher: Sendable {
     /// The topic that events go to.
@@ -15,6 +17,8 @@ public struct Publisher: Sendable {
     public let options: PublisherOptions
     let broker: Broker
     let state: PublisherState
+    /// Nil when nothing is traced.
+    private let tracing: TopicTracing?
 
     /// A publisher for this topic. What is declared of the topic is read before the first event, and every half minute.
     public init(to topic: Topic, on broker: Broker, options: PublisherOptions = PublisherOptions()) {
@@ -22,6 +26,7 @@ public struct Publisher: Sendable {
         self.broker = broker
         self.options = options
         state = PublisherState(topic)
+        tracing = TopicTracing(broker.tracer, topic: topic.name)
     }
 
     /// Appends one event; returns where it stands in its partition's log.
@@ -40,6 +45,19 @@ public struct Publisher: Sendable {
     ///   `notDurable` when the event was added and has not survived what it should have in time.
     public func publish(_ events: [Event]) async throws(FreshetError) -> [Result<StreamID, FreshetError>] {
         guard !events.isEmpty else { return [] }
+        guard let tracing else { return try await add(events) }
+        let spans = PublishSpans(events, to: topic, tracing)
+        do throws(FreshetError) {
+            let results = try await add(spans.events)
+            spans.end(results)
+            return results
+        } catch {
+            spans.end(error)
+            throw error
+        }
+    }
+
+    private func add(_ events: [Event]) async throws(FreshetError) -> [Result<StreamID, FreshetError>] {
         let settings = try await state.settings(of: topic, on: broker)
         let durability = options.durability ?? settings.durability
         let partitions = events.map(partition(of:))
@@ -113,6 +131,14 @@ public struct Publisher: Sendable {
     ///
     /// - Returns: each one's own outcome, the same error for all of a partition.
     package func publishTogether(_ events: [Event]) async -> [Result<StreamID, FreshetError>] {
+        guard let tracing else { return await addTogether(events) }
+        let spans = PublishSpans(events, to: topic, tracing)
+        let results = await addTogether(spans.events)
+        spans.end(results)
+        return results
+    }
+
+    private func addTogether(_ events: [Event]) async -> [Result<StreamID, FreshetError>] {
         let settings: PublisherState.Settings
         do throws(FreshetError) { settings = try await state.settings(of: topic, on: broker) } catch {
             return events.map { _ in .failure(error) }

@@ -6,6 +6,7 @@ extension Consumer {
     /// Ends a delivery: the settler does it soon, and until then the entry is held and its claim renewed.
     func finish(_ entry: HeldEntry, _ settlement: Settlement) {
         let share = share(of: entry.stream.partition)
+        entry.process?.isSettling(as: settlement.outcome)
         states[share.index].settlements.append((entry, settlement))
         states[share.index].settling += 1
         guard states[share.index].settlements.count == 1 else { return }
@@ -92,7 +93,10 @@ extension Consumer {
                 for entry in entries { observe(entry.content.event, .acknowledged) }
             }
         }
-        for entry in entries { forget(entry) }
+        for entry in entries {
+            entry.process?.settled()
+            forget(entry)
+        }
     }
 
     /// So many endings are one script's: the server serves nobody else meanwhile.
@@ -137,11 +141,15 @@ extension Consumer {
         for ((entry, settlement), result) in zip(endings, results) {
             switch result {
             case 1:
+                entry.process?.settled()
                 counters.add(settlement.outcome)
                 if case .acknowledged = settlement { acknowledged.append(entry) }
                 options.observe?(entry.content.event, settlement.outcome)
-            case 0: counters.add(.lost)
+            case 0:
+                entry.process?.settled(.lost)
+                counters.add(.lost)
             default:
+                entry.process?.settled(.fenced)
                 counters.add(.fenced)
                 logger.info("another consumer had taken the event", metadata: ["entry": "\(entry.id)"])
             }

@@ -56,7 +56,7 @@ extension RecordsDatabase {
                     steps: steps, knownStep: known, unpublished: 0, oldestUnpublishedSeconds: nil)
             }
             let count = try transaction.query(
-                "SELECT count(*) AS waiting FROM (SELECT 1 FROM outbox WHERE published_at IS NULL LIMIT \(RecordsLook.most)) AS some"
+                "SELECT count(*) AS waiting FROM (SELECT 1 FROM outbox WHERE published_at IS NULL LIMIT \(RecordsLook.most)) AS unpublished"
             ).first?.integer("waiting")
             let oldest = try transaction.query(
                 "SELECT time FROM outbox WHERE published_at IS NULL ORDER BY seq LIMIT 1"

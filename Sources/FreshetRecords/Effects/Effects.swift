@@ -65,7 +65,8 @@ public final class Effects: RecordsTransaction {
                     causationID: delivery.event.id, causedAt: delivery.replay?.originalTime, deliverAt: time,
                     event: event))
         }
-        let event = try Event(payload, source: source, key: key, causedBy: delivery.event)
+        var event = try Event(payload, source: source, key: key, causedBy: delivery.event)
+        event.traceparent = delivery.traceparent
         try InboxOutbox.add(event, to: topic, deliverAt: time, in: transaction)
         if !hasPublished, let announcement {
             try transaction.enqueue(announcement.sql, announcement.values)

@@ -123,10 +123,21 @@ public struct Diagnosis: Sendable {
             else { return [] }
             let info = ServerFacts.parsed(text ?? "")
             let id = info["run_id"] ?? ""
-            let name = keys.count > 1 || key != nil ? "server :\(info["tcp_port"] ?? "?")" : "server"
-            if nodes[id] == nil { nodes[id] = Node(name: name, key: key, info: info) }
+            guard nodes[id] == nil else { continue }
+            let address = key == nil ? nil : try? await self.address(at: key)
+            let name = key == nil ? "server" : "server \(address ?? ":\(info["tcp_port"] ?? "?")")"
+            nodes[id] = Node(name: name, key: key, info: info)
         }
         return nodes.values.sorted { $0.name < $1.name }
+    }
+
+    /// Where a node of a cluster listens, by its own account.
+    private func address(at key: String?) async throws -> String? {
+        let nodes = try await ask(["CLUSTER", "NODES"], at: key).string ?? ""
+        let own = nodes.split(separator: "\n").first { $0.contains("myself") }
+        return own?.split(separator: " ").dropFirst().first.map {
+            String($0.prefix { $0 != "@" && $0 != "," })
+        }
     }
 }
 

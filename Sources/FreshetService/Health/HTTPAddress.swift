@@ -25,8 +25,8 @@ struct HTTPAddress: Sendable, Equatable, CustomStringConvertible {
     /// 0 for any that is free.
     var port: Int
 
-    /// Nil when no port is said.
-    init?(_ flags: HTTPFlags, _ settings: Settings) throws {
+    /// Nil when no port is said, and there is none to use then.
+    init?(_ flags: HTTPFlags, _ settings: Settings, otherwise standard: Int? = nil) throws {
         let port = try settings.number("HTTP_PORT", .flag("--http-port", flags.port), in: 0...65_535)
         let host = try settings.value(
             "HTTP_HOST", .flag("--http-host", flags.host), default: .text("0.0.0.0")
@@ -35,7 +35,7 @@ struct HTTPAddress: Sendable, Equatable, CustomStringConvertible {
             guard Self.isAddress(host) else { throw SettingProblem("'\(text)' is not an IP address") }
             return host
         }
-        guard let port, let host else { return nil }
+        guard let port = port ?? standard, let host else { return nil }
         self.init(host: host, port: port)
     }
 

@@ -6,12 +6,13 @@ internal import Logging
 
 /// The process's HTTP server. Its failures are its own: they are logged, and it begins anew.
 ///
-/// Each connection is for one request and has `Limits` to make it in: FlyingFox alone would wait for the rest of a request
-/// for ever.
+/// Each connection is for one request and has `Limits` to make it in (`ConnectionWatch`): FlyingFox alone would wait for the
+/// rest of a request for ever.
 final class HTTPService: Sendable {
     /// Where it listens, with the port that it got.
     let address: HTTPAddress
     private let running: Task<Void, Never>
+    private let watching: Task<Void, Never>
 
     /// Listens. Throws `badConfiguration` when it cannot, because another program has the port.
     static func start(
@@ -19,7 +20,7 @@ final class HTTPService: Sendable {
     ) async throws -> HTTPService {
         // FlyingFox writes to sockets that may be closed.
         _ = signal(SIGPIPE, SIG_IGN)
-        let first = try server(on: address, endpoints, limits)
+        let first = try server(on: address, endpoints)
         let serving = Task { try await first.run() }
         let listening = Task { try await first.waitUntilListening() }
         // A server that cannot listen ends, and nobody would tell those who wait for it.
@@ -47,6 +48,7 @@ final class HTTPService: Sendable {
         _ logger: Logger
     ) {
         self.address = address
+        watching = Task { await ConnectionWatch(port: address.port, limits: limits).run() }
         running = Task {
             var current = first
             while true {
@@ -61,20 +63,20 @@ final class HTTPService: Sendable {
                         "HTTP: beginning anew", metadata: ["reason": "\(Self.reason(error))"])
                 }
                 do { try await Task.sleep(for: .milliseconds(500)) } catch { return }
-                current = Task { try await Self.server(on: address, endpoints, limits).run() }
+                current = Task { try await Self.server(on: address, endpoints).run() }
             }
         }
     }
 
-    deinit { running.cancel() }
+    deinit { stop() }
 
     /// Stops at once.
-    func stop() { running.cancel() }
+    func stop() {
+        running.cancel()
+        watching.cancel()
+    }
 
-    private static func server(on address: HTTPAddress, _ endpoints: Endpoints, _ limits: Limits) throws
-        -> HTTPServer
-    {
-        let pool = LimitedSocketPool(limits)
+    private static func server(on address: HTTPAddress, _ endpoints: Endpoints) throws -> HTTPServer {
         let handler = ClosureHTTPHandler { request in
             let answer = await endpoints.answer(
                 method: request.method.rawValue, path: request.target.path(), query: request.target.query())
@@ -92,7 +94,7 @@ final class HTTPService: Sendable {
         }
         let port = UInt16(address.port)
         func server(_ address: some SocketAddress) -> HTTPServer {
-            HTTPServer(address: address, timeout: 5, pool: pool, logger: .disabled, handler: handler)
+            HTTPServer(address: address, timeout: 5, logger: .disabled, handler: handler)
         }
         return address.isVersion6
             ? server(try sockaddr_in6.inet6(ip6: address.host, port: port))

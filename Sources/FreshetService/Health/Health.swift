@@ -33,6 +33,10 @@ final class Health: Sendable {
         var database: Probe?
     }
     private let state = Mutex(State())
+    /// Whether there is a database, which an exporter has not.
+    private let hasDatabase: Bool
+
+    init(hasDatabase: Bool = true) { self.hasDatabase = hasDatabase }
 
     // MARK: - What becomes known
 
@@ -71,6 +75,16 @@ final class Health: Sendable {
 
     /// What was looked at for an answer. All of it is well, or the answer is no.
     func checks(for question: Question) async -> [Check] {
+        let checks = await allChecks(for: question)
+        return hasDatabase ? checks : checks.filter { !["database", "migrations"].contains($0.name) }
+    }
+
+    /// Whether the answer is yes.
+    func isWell(_ question: Question) async -> Bool {
+        await checks(for: question).allSatisfy { $0.failure == nil }
+    }
+
+    private func allChecks(for question: Question) async -> [Check] {
         let state = state.withLock { $0 }
         switch question {
         case .live: return [Check(name: "process")] + (state.subscriptions ?? []).map(Self.reading)

@@ -1,36 +1,62 @@
-package import Freshet
+internal import Freshet
 internal import Logging
+internal import ServiceLifecycle
+internal import UnixSignals
 
 /// The metrics of a whole namespace, from a process that handles nothing itself.
-package struct MetricsExporter: Sendable {
-    /// Where they can be read.
-    package let metrics: PrometheusMetrics
-    /// Keeps them up; a service to run.
-    package let poller: MetricsPoller
-    /// What is said of the process itself.
-    package let process: ProcessMetrics
-
-    /// Puts Prometheus' backend in place, unless it is.
-    ///
-    /// - Throws: `ToolError` when the program has brought another backend.
-    package init(of broker: Broker, every interval: Duration = .seconds(5)) throws {
-        guard let metrics = PrometheusMetrics.bootstrap() else {
-            throw ToolError(.failed, "this program's metrics go elsewhere")
-        }
-        self.metrics = metrics
-        process = ProcessMetrics(service: "exporter", in: metrics)
-        let logger = Logger(label: "exporter") { _ in
-            LineLogHandler(service: "exporter", level: .info, format: .suited)
-        }
-        poller = MetricsPoller(.namespace, on: broker, every: interval, logger: logger)
-    }
+package enum MetricsExporter {
+    /// Where it answers when nobody says otherwise.
+    package static let port = 9400
+    private static let service = "exporter"
 
     /// The metrics after one look.
     ///
-    /// - Throws: `ToolError` when something could not be looked at.
-    package func once() async throws -> String {
-        try await poller.look()
-        process.isReady(true)
-        return metrics.text()
+    /// - Throws: `ToolError`: as `ConnectionOptions.withBroker`, and when something could not be looked at.
+    package static func once(_ connection: ConnectionOptions) async throws -> String {
+        let metrics = try bootstrap()
+        let process = ProcessMetrics(service: service, in: metrics)
+        return try await connection.withBroker { broker in
+            try await MetricsPoller(.namespace, on: broker, logger: logger).look()
+            process.isReady(true)
+            return metrics.text()
+        }
+    }
+
+    /// Answers `/metrics`, `/livez`, `/readyz` and `/startupz` until SIGTERM or SIGINT. A server that goes away later is waited for.
+    ///
+    /// - Throws: `ToolError`: as `ConnectionOptions.withBroker`, and `badConfiguration` when the port is taken.
+    package static func serve(_ connection: ConnectionOptions, at flags: HTTPFlags) async throws {
+        guard let address = try HTTPAddress(flags, Settings(file: connection.config), otherwise: port) else {
+            return
+        }
+        _ = try bootstrap()
+        try await connection.withBroker { broker in
+            let health = Health(hasDatabase: false)
+            health.connecting(broker.client)
+            health.connected()
+            health.runs([])
+            let http = try await HTTPService.start(
+                on: address, Endpoints(health: health, service: service), logger: logger)
+            defer { http.stop() }
+            logger.notice(
+                "started", metadata: ["http": "\(http.address)", "namespace": "\(broker.namespace)"])
+            let poller = MetricsPoller(.namespace, on: broker, logger: logger)
+            try await ServiceGroup(
+                services: [poller], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger
+            ).run()
+            logger.notice("drained")
+        }
+    }
+
+    private static let logger = Logger(label: service) { _ in
+        LineLogHandler(service: service, level: .info, format: .suited)
+    }
+
+    /// Before there is a client, whose metrics would go nowhere.
+    private static func bootstrap() throws -> PrometheusMetrics {
+        guard let metrics = PrometheusMetrics.bootstrap() else {
+            throw ToolError(.failed, "this program's metrics go elsewhere")
+        }
+        return metrics
     }
 }

@@ -72,6 +72,13 @@ public final class Settings: Sendable {
         return try parsed(text, name, origin, hiding, read)
     }
 
+    /// What is said, and remembered only then: of names that are many, and that mostly nobody sets.
+    func said(_ name: String, hiding: Setting.Hiding = .nothing) throws(ToolError) -> String? {
+        guard let (text, origin) = try look(for: name, nil, isSecret: hiding != .nothing) else { return nil }
+        add(name, text, origin, hiding)
+        return text
+    }
+
     private func parsed<Value>(
         _ text: String, _ name: String, _ origin: SettingOrigin, _ hiding: Setting.Hiding,
         _ read: (String) throws -> Value

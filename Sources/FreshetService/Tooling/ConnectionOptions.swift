@@ -24,6 +24,9 @@ public struct ConnectionOptions: ParsableArguments {
     /// No flags.
     public init() {}
 
+    /// The settings of this process.
+    public func settings() throws -> Settings { try Settings(file: config) }
+
     /// Runs the body with a connection, and closes it. Ctrl-C then does what `Interruption` says.
     ///
     /// The URL can also come from the file that `REDIS_URL_FILE` names, the password from `REDIS_PASSWORD` or the file that
@@ -32,7 +35,7 @@ public struct ConnectionOptions: ParsableArguments {
     /// `usage` for a flag that is.
     public func withBroker<R>(_ body: (Broker) async throws -> R) async throws -> R {
         Interruption.begin()
-        let settings = try Settings(file: config)
+        let settings = try settings()
         var configuration = try settings.redis(redisURL)
         let namespace = try settings.namespace(namespace, default: "freshet")
         let limit = try settings.seconds(

@@ -6,7 +6,11 @@ internal import Glibc
 public enum Tool {
     /// Parses the process's arguments, runs the command and, unless it returns, exits. Call it from `static func main()`
     /// of the `@main` type.
-    public static func main<Command: AsyncParsableCommand>(_ command: Command.Type) async {
+    ///
+    /// - Parameter failing: ends the process after a failure in another way than one line and `ExitStatus`; nil in that way.
+    public static func main<Command: AsyncParsableCommand>(
+        _ command: Command.Type, failing: ((ToolError) -> Never)? = nil
+    ) async {
         let name = Command.configuration.commandName ?? "\(command)"
         do {
             var parsed = try Command.parseAsRoot()
@@ -18,11 +22,13 @@ public enum Tool {
         } catch let error as ExitCode {
             Glibc.exit(error.rawValue)
         } catch let error where Command.exitCode(for: error) == .validationFailure {
+            failing?(ToolError(.usage, Command.message(for: error)))
             StandardError.write(
                 "\(name): \(OneLine.escaped(Command.message(for: error))) (see \(name) --help)")
             Glibc.exit(ExitStatus.usage.rawValue)
         } catch let error where Command.exitCode(for: error) == .failure {
             let error = ToolError(error)
+            failing?(error)
             StandardError.write("\(name): \(OneLine.escaped(error.description))")
             Glibc.exit(error.status.rawValue)
         } catch {

@@ -78,15 +78,14 @@ public struct Worker: Sendable {
         let logger = Logger(label: source) { _ in
             LineLogHandler(service: source, level: settings.logLevel, format: settings.logFormat)
         }
-        let drain = Drain(within: settings.drainTimeout, logger)
         var http: HTTPService?
         if let address = settings.http, !settings.migrateOnly {
             http = try await HTTPService.start(
-                on: address, Endpoints(health: health, metrics: metricsText(of: source, health)),
-                logger: logger)
+                on: address, Endpoints(health: health, service: source), logger: logger)
         }
         // The last that is shut down: it answers throughout the drain.
         defer { http?.stop() }
+        let drain = Drain(within: settings.drainTimeout, logger)
         let process = Process(
             settings: settings, health: health, http: http?.address, drain: drain, logger: logger)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
@@ -95,9 +94,9 @@ public struct Worker: Sendable {
                 for await _ in signals {
                     count += 1
                     if count == 2 { _exit(ExitStatus.interrupted.rawValue) }
-                    drain.begin()
                     // First, so that who asks knows it before reading stops.
                     health.drains()
+                    drain.begin()
                     stop.make()
                 }
             }
@@ -120,7 +119,10 @@ public struct Worker: Sendable {
         _ process: Process, source: String, migrations: [Migration],
         services: @escaping @Sendable (Worker) async throws -> [any Service], until stop: StopRequest
     ) async throws {
-        let (settings, health, logger) = (process.settings, process.health, process.logger)
+        let (settings, health, drain, logger) = (
+            process.settings, process.health, process.drain, process.logger
+        )
+        for warning in settings.warnings { logger.warning("\(warning)") }
         if let drill = Drill.description {
             guard drill.isValid else { throw ToolError(.badConfiguration, drill.text) }
             logger.warning("this process will die or freeze on purpose", metadata: ["drill": "\(drill.text)"])
@@ -134,7 +136,8 @@ public struct Worker: Sendable {
             settings.redis.named("\(settings.namespace):\(settings.group)"), logger: logger)
         defer { client.close() }
         health.connecting(client)
-        let broker = Broker(client, namespace: settings.namespace)
+        let traces = settings.rebuild == nil ? settings.traces.map { Traces($0, logger: logger) } : nil
+        let broker = Broker(client, namespace: settings.namespace, tracer: traces?.tracer)
         guard try await connect(client, within: settings.connectTimeout, until: stop) else { return }
         health.connected()
         let records: ServiceRecords
@@ -147,13 +150,14 @@ public struct Worker: Sendable {
             return try await Rebuild.runAlone(worker, options, services: services, until: stop)
         }
         let own = try await services(worker)
+        drain.watch(own)
+        health.runs(own.compactMap { $0 as? Subscription })
         // Shut down in reverse: subscriptions first, then the relay, which publishes what the last handlers wrote, and last what
         // is said of them.
-        let all: [any Service] =
-            worker.polling(own) + [records.relay, RebuildService(worker: worker, services: services)]
+        let said: [any Service] = (traces.map { [$0.export] } ?? []) + worker.polling(own)
+        let all =
+            said + [records.relay, RebuildService(worker: worker, services: services)]
             + (own.isEmpty ? [] : [ServicesTogether(services: own)])
-        process.drain.watch(own)
-        health.runs(own.compactMap { $0 as? Subscription })
         var configuration = ServiceGroupConfiguration(
             services: all.map { .init(service: $0) }
                 + [
@@ -162,7 +166,7 @@ public struct Worker: Sendable {
                         successTerminationBehavior: .gracefullyShutdownGroup)
                 ],
             logger: logger)
-        configuration.maximumGracefulShutdownDuration = process.drain.patience
+        configuration.maximumGracefulShutdownDuration = drain.patience
         var started: Logger.Metadata = [
             "redis": "\(settings.redis.displayName)", "consumer": "\(settings.consumer)",
         ]

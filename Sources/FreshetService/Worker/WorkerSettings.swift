@@ -24,6 +24,10 @@ public struct WorkerSettings: Sendable {
     public let connectTimeout: Duration
     /// How long what runs may take to finish at shutdown.
     public let drainTimeout: Duration
+    /// How spans are sampled and where they go; nil for no spans.
+    let traces: TraceSettings?
+    /// What of the environment was left out, and why.
+    let warnings: [String]
     /// Where health and metrics are asked for; nil for nowhere.
     let http: HTTPAddress?
     let logLevel: Logger.Level
@@ -72,6 +76,12 @@ public struct WorkerSettings: Sendable {
                 among: LogFormat.allCases) ?? .suited
         migrateOnly = options.migrateOnly
         rebuild = options.rebuilding.options
+        var warnings: [String] = []
+        traces = try TraceSettings(
+            environment: try OTelVariables.said(settings), service: defaults.group.rawValue,
+            instance: consumer
+        ) { warnings.append($0) }
+        self.warnings = warnings
     }
 }
 

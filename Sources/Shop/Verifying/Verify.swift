@@ -21,7 +21,11 @@ struct Verify: AsyncParsableCommand {
             server that is started for the check.
             """)
 
-    @Option(name: .customLong("redis-url"), help: "Redis, when it is not the data folder's own.")
+    @Option(
+        name: .customLong("redis-url"),
+        help:
+            "Redis, when it is not the data folder's own; a password also by REDIS_PASSWORD or REDIS_PASSWORD_FILE."
+    )
     var redisURL: String?
 
     @Option(help: "The namespace of the shop's keys.")
@@ -46,14 +50,17 @@ struct Verify: AsyncParsableCommand {
         let folder = ShopFolder(data)
         let checks: [Check]
         if let redisURL {
-            checks = try await verify(folder, on: redisURL)
+            checks = try await verify(
+                folder, on: Settings(file: nil).redis(redisURL, default: folder.socketURL))
         } else if await isServed(folder) {
-            checks = try await verify(folder, on: folder.socketURL)
+            checks = try await verify(folder, on: RedisConfiguration(url: folder.socketURL))
         } else {
             _ = try folder.openDatabase(of: "order")
             try folder.lock()
             let server = LocalRedisServer(folder: folder.redisFolder, appendOnly: true)
-            checks = try await withRedisServer(server) { try await verify(folder, on: $0.url) }
+            checks = try await withRedisServer(server) {
+                try await verify(folder, on: RedisConfiguration(url: $0.url))
+            }
         }
         print(try render(checks))
         if checks.contains(where: { !$0.isHeld }) {
@@ -64,8 +71,8 @@ struct Verify: AsyncParsableCommand {
         }
     }
 
-    private func verify(_ folder: ShopFolder, on url: String) async throws -> [Check] {
-        let client = RedisClient(try RedisConfiguration(url: url))
+    private func verify(_ folder: ShopFolder, on server: RedisConfiguration) async throws -> [Check] {
+        let client = RedisClient(server)
         defer { client.close() }
         try await client.connect(within: .seconds(5))
         let broker = Broker(client, namespace: try Namespace(checking: namespace))

@@ -1,0 +1,136 @@
+internal import Tracing
+
+/// The spans of one topic's events, of a publisher or of a group, by OpenTelemetry's conventions for messaging (1.44): what all
+/// of them say is put together once.
+///
+/// The W3C context travels in the event's `traceparent`, whatever the tracer: it injects and extracts that one key.
+final class TopicTracing: Sendable {
+    let tracer: any Tracer
+    private let names: (publish: String, process: String, settle: String)
+    private let attributes: (publish: SpanAttributes, process: SpanAttributes, settle: SpanAttributes)
+
+    /// Nil without a tracer.
+    init?(_ tracer: (any Tracer)?, topic: TopicName, group: GroupName? = nil, consumer: ConsumerName? = nil) {
+        guard let tracer else { return nil }
+        self.tracer = tracer
+        names = ("publish \(topic)", "process \(topic)", "settle \(topic)")
+        func all(_ name: String, _ type: String) -> SpanAttributes {
+            var attributes = SpanAttributes([
+                "messaging.system": "redis", "messaging.destination.name": .string(topic.rawValue),
+                "messaging.operation.name": .string(name), "messaging.operation.type": .string(type),
+            ])
+            if let group { attributes["messaging.consumer.group.name"] = group.rawValue }
+            if let consumer { attributes["messaging.client.id"] = consumer.rawValue }
+            return attributes
+        }
+        attributes = (all("publish", "send"), all("process", "process"), all("settle", "settle"))
+    }
+
+    /// The span of publishing so many events; the one event when it is one.
+    func publishSpan(in context: ServiceContext, count: Int, of event: Event, partition: Int?) -> any Span {
+        start(names.publish, .producer, in: context) { span in
+            var attributes = self.attributes.publish
+            attributes.add(event, of: count)
+            if count == 1, let partition { attributes["messaging.destination.partition.id"] = "\(partition)" }
+            span.attributes = attributes
+        }
+    }
+
+    /// The span of a handler's run with so many events; the one delivery when it is one.
+    func processSpan(in context: ServiceContext, count: Int, of delivery: Delivery) -> any Span {
+        start(names.process, .consumer, in: context) { span in
+            var attributes = self.attributes.process
+            attributes.add(delivery, of: count)
+            if count == 1 {
+                if delivery.attempt > 1 { attributes["freshet.attempt"] = delivery.attempt }
+                if let replay = delivery.replay { attributes["freshet.replay.id"] = replay.id }
+            }
+            span.attributes = attributes
+        }
+    }
+
+    /// The span from a handler's end until the server has confirmed what became of the events.
+    func settleSpan(in context: ServiceContext, count: Int, of delivery: Delivery, as outcome: Outcome)
+        -> any Span
+    {
+        start(names.settle, .client, in: context) { span in
+            var attributes = self.attributes.settle
+            attributes.add(delivery, of: count)
+            attributes["freshet.outcome"] = outcome.rawValue
+            span.attributes = attributes
+        }
+    }
+
+    private func start(
+        _ name: String, _ kind: SpanKind, in context: ServiceContext, _ describe: (any Span) -> Void
+    ) -> any Span {
+        let span: any Span = tracer.startSpan(name, context: context, ofKind: kind)
+        if span.isRecording { describe(span) }
+        return span
+    }
+
+    // MARK: - Contexts
+
+    /// The context that a `traceparent` names; an empty one for nil.
+    func context(of traceparent: String?) -> ServiceContext {
+        var context = ServiceContext.topLevel
+        if let traceparent { tracer.extract(traceparent, into: &context, using: TraceparentExtractor()) }
+        return context
+    }
+
+    /// The `traceparent` of what happens in this context; nil when it is in no trace.
+    func traceparent(of context: ServiceContext) -> String? {
+        var traceparent: String?
+        tracer.inject(context, into: &traceparent, using: TraceparentInjector())
+        return traceparent
+    }
+}
+
+extension SpanAttributes {
+    fileprivate mutating func add(_ event: Event, of count: Int) {
+        if count == 1 {
+            self["messaging.message.id"] = event.id
+            if let story = event.correlationID { self["messaging.message.conversation_id"] = story }
+        } else {
+            self["messaging.batch.message_count"] = count
+        }
+    }
+
+    fileprivate mutating func add(_ delivery: Delivery, of count: Int) {
+        add(delivery.event, of: count)
+        if count == 1 { self["messaging.destination.partition.id"] = "\(delivery.partition)" }
+    }
+}
+
+extension Span {
+    /// Ends with what went wrong.
+    func end(_ error: any Error) {
+        if isRecording {
+            recordError(error)
+            setStatus(SpanStatus(code: .error))
+            attributes["error.type"] = (error as? FreshetError)?.code.description ?? "\(type(of: error))"
+        }
+        end()
+    }
+}
+
+extension String {
+    /// Whether a W3C `traceparent` says that its trace is not recorded.
+    var saysNotSampled: Bool {
+        guard utf8.count >= 55, let digit = utf8.dropFirst(54).first else { return false }
+        // The last bit of the last digit of the flags.
+        return digit < 0x3a ? digit & 1 == 0 : digit & 1 == 1
+    }
+}
+
+private struct TraceparentExtractor: Extractor {
+    func extract(key: String, from traceparent: String) -> String? {
+        key == "traceparent" ? traceparent : nil
+    }
+}
+
+private struct TraceparentInjector: Injector {
+    func inject(_ value: String, forKey key: String, into traceparent: inout String?) {
+        if key == "traceparent" { traceparent = value }
+    }
+}

@@ -1,0 +1,97 @@
+internal import Tracing
+
+/// Which trace and span something belongs to, as W3C Trace Context has it. A class: a context's dictionary then holds it as it is.
+package final class TraceContext: Sendable {
+    /// The id of the trace.
+    package let traceID: (high: UInt64, low: UInt64)
+    /// The id of the span.
+    package let spanID: UInt64
+    /// Whether the trace is recorded.
+    package let isSampled: Bool
+
+    init(traceID: (high: UInt64, low: UInt64), spanID: UInt64, isSampled: Bool) {
+        self.traceID = traceID
+        self.spanID = spanID
+        self.isSampled = isSampled
+    }
+
+    /// Of a `traceparent`; nil when it is none. Of a newer version what version 00 has is read.
+    package convenience init?(traceparent: String) {
+        var text = traceparent
+        let parsed = text.withUTF8 {
+            bytes -> (version: UInt64, high: UInt64, low: UInt64, span: UInt64, flags: UInt64)? in
+            guard bytes.count >= 55, unsafe bytes[2] == 0x2d, unsafe bytes[35] == 0x2d,
+                unsafe bytes[52] == 0x2d, let version = unsafe Hexadecimal.read(bytes, 0, 2),
+                let high = unsafe Hexadecimal.read(bytes, 3, 16),
+                let low = unsafe Hexadecimal.read(bytes, 19, 16),
+                let span = unsafe Hexadecimal.read(bytes, 36, 16),
+                let flags = unsafe Hexadecimal.read(bytes, 53, 2)
+            else { return nil }
+            let isWhole = unsafe bytes.count == 55 || version > 0 && bytes[55] == 0x2d
+            return isWhole ? (version, high, low, span, flags) : nil
+        }
+        guard let parsed, parsed.version != 255, parsed.high | parsed.low != 0, parsed.span != 0 else {
+            return nil
+        }
+        self.init(traceID: (parsed.high, parsed.low), spanID: parsed.span, isSampled: parsed.flags & 1 == 1)
+    }
+
+    /// As it travels.
+    package var traceparent: String {
+        unsafe String(unsafeUninitializedCapacity: 55) { bytes in
+            unsafe Hexadecimal.write(0, 2, to: bytes, at: 0)
+            unsafe bytes[2] = 0x2d
+            unsafe Hexadecimal.write(traceID.high, 16, to: bytes, at: 3)
+            unsafe Hexadecimal.write(traceID.low, 16, to: bytes, at: 19)
+            unsafe bytes[35] = 0x2d
+            unsafe Hexadecimal.write(spanID, 16, to: bytes, at: 36)
+            unsafe bytes[52] = 0x2d
+            unsafe Hexadecimal.write(isSampled ? 1 : 0, 2, to: bytes, at: 53)
+            return 55
+        }
+    }
+}
+
+/// Numbers as lower-case digits of base 16.
+enum Hexadecimal {
+    static func read(_ bytes: UnsafeBufferPointer<UInt8>, _ start: Int, _ count: Int) -> UInt64? {
+        var value: UInt64 = 0
+        for index in start..<start + count {
+            let byte = unsafe bytes[index]
+            switch byte {
+            case 0x30...0x39: value = value << 4 | UInt64(byte - 0x30)
+            case 0x61...0x66: value = value << 4 | UInt64(byte - 0x57)
+            default: return nil
+            }
+        }
+        return value
+    }
+
+    static func write(
+        _ value: UInt64, _ count: Int, to bytes: UnsafeMutableBufferPointer<UInt8>, at start: Int
+    ) {
+        for index in 0..<count {
+            let digit = UInt8(truncatingIfNeeded: value >> UInt64(4 * (count - 1 - index)) & 15)
+            unsafe bytes[start + index] = digit < 10 ? 0x30 + digit : 0x57 + digit
+        }
+    }
+
+    static func append(_ value: UInt64, to bytes: inout [UInt8]) {
+        for shift in stride(from: 60, through: 0, by: -4) {
+            let digit = UInt8(truncatingIfNeeded: value >> UInt64(shift) & 15)
+            bytes.append(digit < 10 ? 0x30 + digit : 0x57 + digit)
+        }
+    }
+}
+
+private enum TraceContextKey: ServiceContextKey {
+    typealias Value = TraceContext
+}
+
+extension ServiceContext {
+    /// The span that this is the context of; nil when it is in no trace.
+    package var trace: TraceContext? {
+        get { self[TraceContextKey.self] }
+        set { self[TraceContextKey.self] = newValue }
+    }
+}
