@@ -49,9 +49,12 @@ bench: setup ## Measure the client, delivery and records beside plain C on hired
 	@$(BIN)/bench records $(BENCH)
 	@$(BIN)/bench replay $(BENCH)
 
-bench-telemetry: setup ## Measure what metrics cost: publishing and delivery with and without, in turn
+bench-telemetry: setup ## Measure what metrics and traces cost: publishing and delivery with and without, in turn
 	swift build $(RELEASE) --product bench
 	@$(BIN)/bench delivery --with metrics $(BENCH)
+	@$(BIN)/bench delivery --with traces --sampled 0.01 $(BENCH)
+	@$(BIN)/bench delivery --with traces --sampled 1 $(BENCH)
+	@$(BIN)/bench records --with metrics --with traces --sampled 1 $(BENCH)
 	@$(BIN)/bench client --work publish-16 publish-256 --with metrics $(BENCH)
 
 bench-demo: setup ## Measure the shop on the demo data: orders a second, and what its time is spent on

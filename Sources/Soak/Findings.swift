@@ -19,6 +19,8 @@ struct Findings {
     private var settled: [String: [String: Int]] = [:]
     /// Deliveries that were handed back, before their handlers ran.
     private(set) var releases: [(id: String, process: Int, at: Int)] = []
+    /// Who was given an event, and when.
+    private(set) var deliveries: [String: [(process: Int, at: Int)]] = [:]
     private(set) var counters: [String: [String: Int]] = [:]
     private(set) var errors: [String] = []
     /// By group and partition: who owned it when.
@@ -50,6 +52,9 @@ struct Findings {
                 open["\(group) \(words[2])"] = runs[group, default: []].count
                 runs[group, default: []].append(
                     Run(id: words[2], key: words[3], number: number, began: began, process: process))
+            case "D":
+                guard words.count == 4, let time = Int(words[3]) else { continue }
+                deliveries["\(group) \(words[2])", default: []].append((process, time))
             case "E", "F":
                 guard words.count == 6, let index = open["\(group) \(words[2])"], let ended = Int(words[5])
                 else { continue }

@@ -4,7 +4,7 @@ internal import Glibc
 
 /// What a consumer did, line by line in a file that outlives it when it is killed.
 ///
-/// `S group id key number time`: a handler began; `E` and `F`: it returned, or threw; `T group id outcome time`: the delivery
+/// `D group id time`: an event was delivered; `S group id key number time`: its handler began; `E` and `F`: it returned, or threw; `T group id outcome time`: the delivery
 /// surely ended so; `C group outcome count`: counters; `O partition epoch time`: a partition was taken, `L`: or left; `B group
 /// time`: the process was ready.
 struct Journal: Sendable {
@@ -23,6 +23,7 @@ struct Journal: Sendable {
 
     /// Has a subscription's endings and partitions written down.
     func follow(_ options: inout SubscriptionOptions, of group: GroupName) {
+        options.observeTaken = { event in write("D", "\(group)", event.id, "\(Journal.now())") }
         options.observe = { event, outcome in
             write("T", "\(group)", event.id, outcome.rawValue, "\(Journal.now())")
         }

@@ -67,7 +67,7 @@ import Testing
             for path in ["/", "/livezz", "/livez/", "/metrics/../livezz", "/%00"] {
                 #expect(try await Self.ask("GET \(path)", port).hasPrefix("HTTP/1.1 404 "), "\(path)")
             }
-            for method in ["POST", "DELETE", "BREW"] {
+            for method in ["POST", "DELETE", "PUT"] {
                 let answer = try await Self.ask("\(method) /livez", port)
                 #expect(
                     answer.hasPrefix("HTTP/1.1 405 ") && answer.contains("Allow: GET, HEAD\r\n"),

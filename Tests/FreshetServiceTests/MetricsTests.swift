@@ -78,6 +78,7 @@ private func workAndLook() async throws {
     let metrics = try #require(PrometheusMetrics.bootstrap())
     #expect(PrometheusMetrics.bootstrap() === metrics, "there is one")
     let process = ProcessMetrics(service: "notes", version: "1.2.3", in: metrics)
+    SpanQueue(capacity: 1, batch: 1).exported(2)
     let folder = try temporaryFolder()
     defer { try? FileManager.default.removeItem(atPath: folder) }
     try await withRedisServer { server in
@@ -193,6 +194,7 @@ private func workAndLook() async throws {
             for what in ["groups", "group", "outbox"] {
                 #expect(page["freshet_poll_failures_total{what=\"\(what)\"}"] == 0)
             }
+            #expect(page["freshet_trace_spans_total{outcome=\"exported\"}"] == 2)
             #expect(page["freshet_ready"] == 1)
             #expect(page["freshet_build_info{service=\"notes\",version=\"1.2.3\"}"] == 1)
             let started = page["freshet_start_time_seconds"] ?? 0

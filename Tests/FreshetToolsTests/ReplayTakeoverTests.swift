@@ -36,8 +36,9 @@ import Testing
             let frozen = try rig.start("replay", ["start", id])
             try await eventually("it runs") { try await rig.length(redelivery) > 0 }
             frozen.child.signal(SIGSTOP)
-            // Its lock lapses; not waited for here.
-            try await rig.redis("DEL", "test:replaying:{orders}:payment")
+            try await eventually("its lock has lapsed") {
+                try await rig.redis("GET", "test:replaying:{orders}:payment").isNull
+            }
             let other = try rig.start("replay", ["resume", id])
             try await eventually("the other has begun") {
                 try await rig.length(redelivery) > 60 || other.child.ending != nil

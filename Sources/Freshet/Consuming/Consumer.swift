@@ -287,6 +287,7 @@ actor Consumer {
 
     func hold(_ entry: HeldEntry) {
         if isOrdered { entry.claim = tenures[entry.stream.partition].claim }
+        options.observeTaken?(entry.content.event)
         held.add(entry)
         inHand.store(held.count, ordering: .relaxed)
         heldCounts[entry.stream.partition] += 1

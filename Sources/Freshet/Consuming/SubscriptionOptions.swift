@@ -23,7 +23,9 @@ public struct SubscriptionOptions: Sendable {
 
     /// After how long without a sign of life the name of a consumer that holds nothing leaves the group.
     package var namesExpireAfter = Duration.seconds(600)
-    /// For proofs: called with each delivery that surely ended so, and with each partition that was taken or left.
+    /// For proofs: called with each delivery that was taken up, with each that surely ended so, and with each partition that was
+    /// taken or left.
+    package var observeTaken: (@Sendable (Event) -> Void)?
     package var observe: (@Sendable (Event, Outcome) -> Void)?
     package var observePartition: (@Sendable (_ partition: Int, _ epoch: Int, _ isOwned: Bool) -> Void)?
 

@@ -76,11 +76,8 @@ extension Consumer {
         }
         await giveBackWhatIsIdle()
         await withDiscardingTaskGroup { tasks in
-            for share in shares {
-                let wanted = plan.take.filter(share.partitions.contains)
-                if wanted.isEmpty { continue }
-                tasks.addTask { for partition in wanted { await self.take(partition) } }
-            }
+            // Side by side: in a database their epochs share a commit.
+            for partition in plan.take { tasks.addTask { await self.take(partition) } }
         }
         // At once when something was taken: the others are to know whose it is. Soon while a partition has no owner or another
         // consumer is to give one.

@@ -24,7 +24,7 @@ struct ConnectionWatch: Sendable {
     func run() async {
         // By inode: a descriptor's number is used again.
         var firstSeen: [UInt: ContinuousClock.Instant] = [:]
-        while (try? await Task.sleep(for: limits.interval)) != nil {
+        repeat {
             let (now, present) = (ContinuousClock.now, connections())
             let known = firstSeen
             firstSeen = Dictionary(
@@ -36,16 +36,19 @@ struct ConnectionWatch: Sendable {
                     _ = shutdown(connection.file, Int32(SHUT_RDWR))
                 }
             }
-        }
+        } while (try? await Task.sleep(for: limits.interval)) != nil
     }
 
     private func connections() -> [(file: Int32, inode: UInt)] {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []
         return names.compactMap { name in
             var status = stat()
-            guard let file = Int32(name), localPort(of: file) == port, !isListening(file),
-                unsafe fstat(file, &status) == 0
-            else { return nil }
+            guard let file = Int32(name), localPort(of: file) == port else { return nil }
+            if isListening(file) {
+                narrow(file)
+                return nil
+            }
+            guard unsafe fstat(file, &status) == 0 else { return nil }
             return (file, UInt(status.st_ino))
         }
     }
@@ -62,6 +65,13 @@ struct ConnectionWatch: Sendable {
         // The port stands in the same place for both.
         guard outcome == 0, [AF_INET, AF_INET6].contains(Int32(address.sin6_family)) else { return nil }
         return Int(UInt16(bigEndian: address.sin6_port))
+    }
+
+    /// What has arrived and is not read stays small: it is read to its end also after the shutdown. Sockets have it from the one
+    /// that accepts them.
+    private func narrow(_ listener: Int32) {
+        var size = Int32(4096)
+        _ = unsafe setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
     }
 
     private func isListening(_ file: Int32) -> Bool {

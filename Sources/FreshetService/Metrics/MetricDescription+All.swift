@@ -74,6 +74,9 @@ extension MetricDescription {
         MetricDescription(
             "process_resident_memory_bytes", .gauge, [], .process, "Memory that the process has in use."),
         MetricDescription(
+            "freshet_trace_spans_total", .counter, ["outcome"], .process,
+            "Spans that a collector took, or that were dropped because none did in time."),
+        MetricDescription(
             "freshet_poll_failures_total", .counter, ["what"], .process,
             "Looks at groups, topics, replays or the outbox that failed: their gauges are gone until one succeeds."
         ),

@@ -31,7 +31,7 @@ struct ShopChurn {
         if layout != .exited(0) { result.problems.append("the shop did not come up: \(layout)") }
         try shop.writeOrders(orders, seed: seed)
         var workers = try Self.services.flatMap { service in
-            try (0..<2).map { (service: service, process: try shop.worker(service, log: "\(service)-\($0)")) }
+            try (0..<2).map { try Member(service, log: "\(service)-\($0)", of: shop) }
         }
         defer { for worker in workers { worker.process.signal(SIGKILL) } }
         let place = try shop.start(
@@ -40,17 +40,16 @@ struct ShopChurn {
         let progress = Progress()
         while place.ending == nil {
             progress.show("the shop: \(workers.count) workers")
-            // Long enough that those who came last have begun.
             try await Task.sleep(for: .milliseconds(Int.random(in: 500...1200, using: &random)))
             let (service, what) = (Self.services[Int(random.next() % 3)], random.next() % 5)
             let own = workers.indices.filter { workers[$0].service == service }
             switch what {
             case 0...1 where own.count < Self.most:
                 result.added += 1
-                workers.append((service, try shop.worker(service, log: "added-\(result.added)")))
+                workers.append(try Member(service, log: "added-\(result.added)", of: shop))
             case 2...3 where own.count > 1:
                 result.drained += 1
-                endings.append(await workers.remove(at: own[0]).process.stop(within: .seconds(40)))
+                endings.append(try await workers.remove(at: own[0]).leave(shop))
             case 4 where own.count > 1:
                 result.killed += 1
                 let victim = workers.remove(at: own[0]).process
@@ -64,7 +63,7 @@ struct ShopChurn {
         _ = try await shop.eventually(within: .seconds(120)) {
             try await shop.groups().allSatisfy { $0.waiting + $0.pending + $0.delayed == 0 }
         }
-        for worker in workers { endings.append(await worker.process.stop(within: .seconds(40))) }
+        for worker in workers { endings.append(try await worker.leave(shop)) }
         workers = []
         let settled = try await shop.settle(replicas: 1, within: .seconds(120))
         let verified = try await shop.verify(inOrder: false)
@@ -72,5 +71,22 @@ struct ShopChurn {
         if settled != .exited(0) { result.problems.append("the shop is not settled: \(settled)") }
         if verified.ending != .exited(0) { result.problems.append("shop verify: \(verified.text)") }
         return result
+    }
+
+    /// A worker, once it handles signals.
+    private struct Member {
+        let service: String
+        let process: ChildProcess
+        private let log: String
+
+        init(_ service: String, log: String, of shop: ShopUnderAttack) throws {
+            (self.service, self.log) = (service, log)
+            process = try shop.worker(service, log: log)
+        }
+
+        func leave(_ shop: ShopUnderAttack) async throws -> ChildProcess.Ending {
+            try await eventually("\(log) has started") { shop.hasStarted(log) || process.ending != nil }
+            return await process.stop(within: .seconds(40))
+        }
     }
 }

@@ -156,6 +156,12 @@ struct ShopUnderAttack: Sendable {
         return files.compactMap { try? String(contentsOfFile: "\(data)/logs/\($0)", encoding: .utf8) }
     }
 
+    /// Whether the worker with this log has come so far that it handles signals.
+    func hasStarted(_ log: String) -> Bool {
+        let text = (try? String(contentsOfFile: "\(data)/logs/\(log).log", encoding: .utf8)) ?? ""
+        return text.contains("\"started\"")
+    }
+
     /// In how many lines of the workers' logs this stands.
     func count(_ text: String) -> Int {
         workerLogs.reduce(0) { $0 + $1.split(separator: "\n").count { $0.contains(text) } }

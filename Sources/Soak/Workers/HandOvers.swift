@@ -20,20 +20,19 @@ extension Findings {
         return group == "keyed" ? partitionHandOvers(asked, group) : eventHandOvers(asked, group)
     }
 
-    /// Until a peer's handler begins.
+    /// Until a peer has been given the event.
     private func eventHandOvers(_ asked: [Int: Int], _ group: String) -> [HandOver] {
-        let runs = Dictionary(grouping: runs[group] ?? [], by: \.id)
-        return releases.compactMap { release in
+        releases.compactMap { release in
             guard let askedAt = asked[release.process],
-                let next = (runs[release.id] ?? []).filter({
-                    $0.process != release.process && $0.began >= askedAt
+                let next = deliveries["\(group) \(release.id)"]?.filter({
+                    $0.process != release.process && $0.at >= askedAt
                 })
-                .min(by: { $0.began < $1.began })
+                .min(by: { $0.at < $1.at })
             else { return nil }
-            // It can begin before the one that handed it back has heard that it did.
+            // It can be there before the one that handed it back has heard that it did.
             return HandOver(
                 what: release.id, from: release.process, to: next.process,
-                fromRequest: next.began - askedAt, fromHandingBack: max(0, next.began - release.at))
+                fromRequest: next.at - askedAt, fromHandingBack: max(0, next.at - release.at))
         }
     }
 
