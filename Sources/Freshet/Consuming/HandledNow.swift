@@ -4,8 +4,8 @@ internal import Synchronization
 
 /// What a lane handles, for the log lines that are written meanwhile: a task local of the lane's, set before each handler.
 ///
-/// Bound for each delivery it would cost four times as much (110 ns instead of 29), since each binding is a closure more. So a
-/// task that a handler starts and does not wait for is told what its lane does by then.
+/// Bound for each delivery it would cost three times as much (95 ns instead of 29, in a loop of nothing else), since each binding
+/// is a closure more. So a task that a handler starts and does not wait for is told what its lane does by then.
 final class HandledNow: Sendable {
     @TaskLocal static var here: HandledNow?
 
