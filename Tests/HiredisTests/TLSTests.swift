@@ -90,7 +90,7 @@ struct TLSTests {
         let port = freePort()
         try await withRedisServer(LocalRedisServer(port: port)) { _ in
             let error = try await refusal(
-                "rediss://127.0.0.1:\(port)?connect-timeout=0.5")
+                "rediss://127.0.0.1:\(port)?connect-timeout=2")
             #expect(error?.message.contains("a server without TLS") == true, "\(error?.message ?? "")")
         }
         try await withTLS { url, _, _ in
