@@ -69,6 +69,7 @@ struct Running {
     let outputFile: String
     let errorFile: String
 
+    var output: String { (try? String(contentsOfFile: outputFile, encoding: .utf8)) ?? "" }
     var errors: String { (try? String(contentsOfFile: errorFile, encoding: .utf8)) ?? "" }
 
     /// Waits for the end; kills the program when it does not come in time.

@@ -47,7 +47,8 @@ extension Conformance {
             }
             try await running(subscription()) {
                 try await target.eventually("the group is there") {
-                    try await target.broker.position(of: "a", topic: "notes", partition: 0)?.delivered != nil
+                    try await target.operations.position(of: "a", topic: "notes", partition: 0)?.delivered
+                        != nil
                 }
                 try await target.note(["new"])
                 try await target.eventually("the new one") { seen.count == 1 }
@@ -59,7 +60,7 @@ extension Conformance {
         Conformance("what is no event is kept byte for byte, a type without a handler is passed over") {
             target in
             let key = target.broker.keys("notes", 0).events
-            try await target.broker.client.send(
+            try await target.operations.client.send(
                 RedisCommand("XADD", key, "*", "bytes", [0xff, 0] as [UInt8], "b", "2"))
             try await Publisher(to: .notes, on: target.broker).publish(
                 Event(source: "conformance", type: "test.unknown", data: "{}"))
@@ -74,7 +75,8 @@ extension Conformance {
             }
             try target.require(subscription.counters[.ignored] == 1, "one is ignored")
             var invalid: [StreamEntry] = []
-            for try await entry in target.broker.entries(of: target.broker.keys("notes", 0).invalid("a")) {
+            for try await entry in target.operations.entries(of: target.broker.keys("notes", 0).invalid("a"))
+            {
                 invalid.append(entry)
             }
             try target.require(invalid.count == 2, "two are invalid, not \(invalid.count)")
@@ -226,8 +228,8 @@ extension Conformance {
             dying.cancel()
             _ = await dying.result
             let log = target.broker.keys("notes", 0).events
-            let first = try await target.broker.client.send(.xrange(log, count: 1))[0].id
-            try await target.broker.client.send(.xdel(log, [first]))
+            let first = try await target.operations.client.send(.xrange(log, count: 1))[0].id
+            try await target.operations.client.send(.xdel(log, [first]))
             let seen = Record<String>()
             let heir = target.subscription { note, _ in seen.add(note.name) }
             try await running(heir) {
@@ -244,11 +246,12 @@ extension Conformance {
             let log = target.broker.keys("notes", 0).events
             try await running(subscription) {
                 try await target.eventually("it reads") {
-                    try await target.broker.position(of: "a", topic: "notes", partition: 0)?.delivered != nil
+                    try await target.operations.position(of: "a", topic: "notes", partition: 0)?.delivered
+                        != nil
                 }
                 try await target.note(["1"])
                 try await target.eventually("the first") { seen.all == ["1"] }
-                try await target.broker.client.send(.xgroupDestroy(log, "a"))
+                try await target.operations.client.send(.xgroupDestroy(log, "a"))
                 try await target.note(["2"])
                 try await target.eventually("the second") { seen.all.contains("2") }
             }

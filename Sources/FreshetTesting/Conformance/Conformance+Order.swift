@@ -92,7 +92,7 @@ extension Conformance {
             try await running(subscription) {
                 try await target.publish(1, keys: 3, to: topic)
                 try await target.eventually("three run") { history.running == 3 }
-                try await target.broker.client.send(
+                try await target.operations.client.send(
                     RedisCommand(
                         "HSET", target.broker.keys(topic.name, 0).lease("a"), "owner", "other", "epoch",
                         "9999999999999"))
@@ -105,7 +105,7 @@ extension Conformance {
         Conformance("a group has one ordering") { target in
             try await running(target.subscription { _, _ in }) {
                 try await target.eventually("the group is there") {
-                    try await target.broker.groups(of: .notes) == ["a"]
+                    try await target.operations.groups(of: .notes) == ["a"]
                 }
             }
             try await target.refuses("another ordering") {
@@ -155,7 +155,7 @@ extension ConformanceTarget {
         var owners: [String] = []
         for partition in 0..<topic.partitions {
             let key = broker.keys(topic.name, partition).lease("a")
-            owners.append(try await broker.client.send(RedisCommand("HGET", key, "owner")).string ?? "")
+            owners.append(try await operations.client.send(RedisCommand("HGET", key, "owner")).string ?? "")
         }
         return owners
     }

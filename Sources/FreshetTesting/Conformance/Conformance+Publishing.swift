@@ -7,7 +7,7 @@ extension Conformance {
             let (seen, early) = (Record<String>(), Record<String>())
             let publisher = Publisher(to: .notes, on: target.broker)
             let due = target.broker.clock.now + .milliseconds(2995)
-            let now = try await target.broker.serverTime().milliseconds
+            let now = try await target.operations.serverTime().milliseconds
             let subscription = target.subscription { note, _ in
                 if note.name == "later", target.broker.clock.now < due { early.add(note.name) }
                 seen.add(note.name)
@@ -33,7 +33,7 @@ extension Conformance {
                 try await target.eventually("it owns all") {
                     try await !target.owners(of: topic).contains("")
                 }
-                let now = try await target.broker.serverTime().milliseconds
+                let now = try await target.operations.serverTime().milliseconds
                 let events = try (0..<12).map {
                     try Event(Noted(name: "0"), source: "conformance", id: "\($0)", key: "k\($0)")
                 }
@@ -43,7 +43,7 @@ extension Conformance {
         },
         Conformance("a topic's limit refuses what is too much, and trims nothing") { target in
             let queue = Topic("limited", kind: .queue)
-            try await target.broker.declare(TopicDeclaration(queue, limit: 3))
+            try await target.operations.declare(TopicDeclaration(queue, limit: 3))
             let events = try (0..<5).map {
                 try Event(Noted(name: "\($0)"), source: "conformance", id: "\($0)")
             }
@@ -81,7 +81,7 @@ extension Conformance {
                 try target.require(again[index * 3] == id, "what is there keeps its place")
             }
             try target.require(Set(first + again).count == 300, "each has a place of its own")
-            let length = try await target.broker.client.send(.xlen(target.broker.keys("notes", 0).events))
+            let length = try await target.operations.client.send(.xlen(target.broker.keys("notes", 0).events))
             try target.require(length == 300, "\(length)")
         },
     ]

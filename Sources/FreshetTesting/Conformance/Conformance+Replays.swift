@@ -37,12 +37,13 @@ extension Conformance {
                         for group in ["a", "b", "c"] as [GroupName] {
                             try await target.settled(group)
                             let keys = target.broker.keys("notes", 0)
-                            let entries = try await target.broker.client.send(.xrange(keys.events, count: 1))
+                            let entries = try await target.operations.client.send(
+                                .xrange(keys.events, count: 1))
                             var pipeline = RedisPipeline()
                             for entry in entries {
                                 pipeline.appendCopy(of: entry, to: keys.redelivery(group), replay: "r")
                             }
-                            for reply in try await target.broker.client.send(pipeline) { try reply.get() }
+                            for reply in try await target.operations.client.send(pipeline) { try reply.get() }
                         }
                         try await target.eventually("what was replayed is settled") {
                             seen.count == 3 && once.counters[.ignored] == 1
@@ -56,10 +57,10 @@ extension Conformance {
                 Set(seen.all) == ["a 1 live", "b1 1 live", "b2 1 r redeliver"], "\(seen.all)")
             let said: [(GroupName, DeliveryKinds)] = [("a", .live), ("b", .all), ("c", .rebuild)]
             for (group, kinds) in said {
-                let handled = try await target.broker.handledTypes(of: group, topic: "notes")
+                let handled = try await target.operations.handledTypes(of: group, topic: "notes")
                 try target.require(handled == ["test.noted": kinds], "\(group): \(handled ?? [:])")
             }
-            let unknown = try await target.broker.handledTypes(of: "d", topic: "notes")
+            let unknown = try await target.operations.handledTypes(of: "d", topic: "notes")
             try target.require(unknown == nil, "nobody has said so")
         }
     ]

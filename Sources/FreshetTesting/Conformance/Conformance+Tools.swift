@@ -51,11 +51,12 @@ extension Conformance {
                 var selection = RetrySelection()
                 selection.eventIDs = ["now"]
                 try target.require(
-                    try await target.broker.changeRetries(.now, of: "a", topic: .notes, where: selection)
+                    try await target.operations.changeRetries(.now, of: "a", topic: .notes, where: selection)
                         == 1, "one")
                 selection.eventIDs = ["never"]
                 try target.require(
-                    try await target.broker.changeRetries(.cancel, of: "a", topic: .notes, where: selection)
+                    try await target.operations.changeRetries(
+                        .cancel, of: "a", topic: .notes, where: selection)
                         == 1, "one")
                 try await target.eventually("the one") { seen.count == 3 }
                 try await target.settled()
@@ -80,13 +81,13 @@ extension Conformance {
                         try await target.deadLetters()[0].retries == retries, "retried \(retries) times")
                     let changed =
                         retries == 0
-                        ? try await target.broker.retryDeadLetters(.all, of: "a", topic: .notes)
-                        : try await target.broker.discardDeadLetters(
+                        ? try await target.operations.retryDeadLetters(.all, of: "a", topic: .notes)
+                        : try await target.operations.discardDeadLetters(
                             .these([try await target.deadLetters()[0]]), of: "a", topic: .notes)
                     try target.require(changed == 2 - retries, "\(changed)")
                 }
                 works.open()
-                _ = try await target.broker.retryDeadLetters(.all, of: "a", topic: .notes)
+                _ = try await target.operations.retryDeadLetters(.all, of: "a", topic: .notes)
                 try await target.settled()
             }
             try target.require(seen.all.filter { $0 == 1 }.count == 5, "\(seen.all)")

@@ -9,14 +9,14 @@ extension Conformance {
                 let declaration = TopicDeclaration(
                     topic, groups: [GroupDeclaration("late", ordering: .perKey)],
                     retention: Retention(count: 0))
-                let changes = try await target.broker.declare(declaration)
+                let changes = try await target.operations.declare(declaration)
                 try target.require(changes.map(\.what).contains("group late"), "\(changes)")
                 try target.require(
-                    try await target.broker.declare(declaration).isEmpty, "nothing changes twice")
-                let known = try await target.broker.declaration(of: "kept")
+                    try await target.operations.declare(declaration).isEmpty, "nothing changes twice")
+                let known = try await target.operations.declaration(of: "kept")
                 try target.require(known == declaration, "\(String(describing: known))")
                 try await target.note((0..<1000).map(String.init), to: topic)
-                let report = try await target.broker.enforceRetention(of: topic)
+                let report = try await target.operations.enforceRetention(of: topic)
                 try target.require(report.trimmed == 0 && report.heldBackBy == ["late"], "\(report)")
                 let seen = Record<String>()
                 let options = SubscriptionOptions.brisk.with { $0.ordering = .perKey }
@@ -35,9 +35,10 @@ extension Conformance {
             Conformance("retention keeps the newest, by count, bytes and age") { target in
                 let topic = Topic("kept")
                 func left(_ retention: Retention) async throws -> Int {
-                    try await target.broker.declare(TopicDeclaration(topic, retention: retention))
-                    _ = try await target.broker.enforceRetention(of: topic)
-                    return try await target.broker.client.send(.xlen(target.broker.keys("kept", 0).events))
+                    try await target.operations.declare(TopicDeclaration(topic, retention: retention))
+                    _ = try await target.operations.enforceRetention(of: topic)
+                    return try await target.operations.client.send(
+                        .xlen(target.broker.keys("kept", 0).events))
                 }
                 try await target.note((0..<3000).map(String.init), to: topic)
                 // Up to a node more than asked for.
@@ -54,7 +55,7 @@ extension Conformance {
             Conformance("retention never passes an entry that a group holds") { target in
                 let topic = Topic("kept")
                 let gate = Gate()
-                try await target.broker.declare(TopicDeclaration(topic, retention: Retention(count: 10)))
+                try await target.operations.declare(TopicDeclaration(topic, retention: Retention(count: 10)))
                 try await target.note((0..<500).map(String.init), to: topic)
                 let options = SubscriptionOptions.brisk.with { $0.concurrency = 64 }
                 let subscription = target.subscription(to: topic, "a", options) { note, _ in
@@ -67,32 +68,32 @@ extension Conformance {
                     try await target.eventually("the others are handled") {
                         subscription.counters[.acknowledged] == 499
                     }
-                    let report = try await target.broker.enforceRetention(of: topic)
+                    let report = try await target.operations.enforceRetention(of: topic)
                     try target.require(report.heldBackBy == ["a"], "\(report)")
                     let length = try await target.report("a", topic).length
                     try target.require((200...310).contains(length), "\(length)")
                     gate.open()
                     try await target.settled("a", topic)
-                    let last = try await target.broker.enforceRetention(of: topic)
+                    let last = try await target.operations.enforceRetention(of: topic)
                     try target.require(last.heldBackBy == [], "\(last)")
                 }
                 try target.require(subscription.counters[.lost] == 0, "nothing is lost")
             },
             Conformance("a forgotten group needs nothing any more") { target in
                 let topic = Topic("kept")
-                try await target.broker.declare(
+                try await target.operations.declare(
                     TopicDeclaration(
                         topic, groups: [GroupDeclaration("gone")], retention: Retention(count: 0)))
                 try await target.note((0..<300).map(String.init), to: topic)
-                try await target.broker.forget("gone", of: topic)
-                try target.require(try await target.broker.groups(of: topic).isEmpty, "no group is left")
-                let report = try await target.broker.enforceRetention(of: topic)
+                try await target.operations.forget("gone", of: topic)
+                try target.require(try await target.operations.groups(of: topic).isEmpty, "no group is left")
+                let report = try await target.operations.enforceRetention(of: topic)
                 try target.require(report.trimmed >= 200 && report.heldBackBy.isEmpty, "\(report)")
             },
             Conformance("all programs agree on a topic's partitions") { target in
                 try await running(target.subscription(to: Topic("notes", partitions: 2)) { _, _ in }) {
                     try await target.eventually("it is known") {
-                        try await target.broker.topic(named: "notes")?.partitions == 2
+                        try await target.operations.topic(named: "notes")?.partitions == 2
                     }
                 }
                 try await target.refuses("another number of partitions") {

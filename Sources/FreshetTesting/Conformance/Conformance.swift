@@ -28,13 +28,21 @@ public struct Conformance: Sendable, CustomStringConvertible {
 
 /// Where cases are run.
 public struct ConformanceTarget: Sendable {
-    /// A broker with a namespace of its own.
+    /// A broker with a namespace of its own: what publishes and subscribes does it here.
     public let broker: Broker
+    /// The same topics, for an operator's looks and work.
+    public let operations: Broker
     private let pass: @Sendable (Duration) async throws -> Void
 
-    /// - Parameter pass: lets so much time pass for the broker and its subscriptions.
-    public init(_ broker: Broker, passing pass: @escaping @Sendable (Duration) async throws -> Void) {
+    /// - Parameters:
+    ///   - operations: a broker with the same namespace, for what a worker needs no right to do; nil for the same one.
+    ///   - pass: lets so much time pass for the broker and its subscriptions.
+    public init(
+        _ broker: Broker, operations: Broker? = nil,
+        passing pass: @escaping @Sendable (Duration) async throws -> Void
+    ) {
         self.broker = broker
+        self.operations = operations ?? broker
         self.pass = pass
     }
 
@@ -106,14 +114,14 @@ extension ConformanceTarget {
 
     func settled(_ group: GroupName = "a", _ topic: Topic = .notes) async throws {
         try await eventually("'\(group)' has settled everything") {
-            try await broker.groupReports(topic: topic.name, group: group).first?.isSettled ?? false
+            try await operations.groupReports(topic: topic.name, group: group).first?.isSettled ?? false
         }
     }
 
     func report(_ group: GroupName = "a", _ topic: Topic = .notes) async throws -> GroupReport {
         var report: GroupReport?
         try await eventually("the group '\(group)' is there") {
-            report = try await broker.groupReports(topic: topic.name, group: group).first
+            report = try await operations.groupReports(topic: topic.name, group: group).first
             return report != nil
         }
         guard let report else { throw ConformanceFailure(description: "no group '\(group)'") }
@@ -122,7 +130,7 @@ extension ConformanceTarget {
 
     func deadLetters(_ group: GroupName = "a", _ topic: Topic = .notes) async throws -> [DeadLetter] {
         var letters: [DeadLetter] = []
-        for try await letter in broker.deadLetters(of: group, topic: topic) { letters.append(letter) }
+        for try await letter in operations.deadLetters(of: group, topic: topic) { letters.append(letter) }
         return letters
     }
 }
