@@ -43,10 +43,16 @@ public final class SQLiteRecords: Records {
     /// - Parameter journal: SQLite's `journal_mode`; nil opens the file for reading only.
     init(path: String, synchronous: String, journal: String?) throws(RecordsError) {
         var configuration = Configuration()
-        // Short naps: another process's commit takes well under a millisecond, SQLite's own handler naps up to 100 ms.
+        // Short naps: another process's commit takes well under a millisecond, SQLite's own handler naps up to 100 ms. Nobody
+        // queues for the lock, so who has waited for long looks more often: with longer naps it would wait for seconds under
+        // load. After half a second someone holds it who does not move.
         configuration.busyMode = .callback { attempt in
-            usleep(attempt < 20 ? 1000 : 5000)
-            return attempt < 6000
+            switch attempt {
+            case ..<20: usleep(1000)
+            case ..<1000: usleep(300)
+            default: usleep(5000)
+            }
+            return attempt < 7000
         }
         if let journal {
             configuration.prepareDatabase { database in
