@@ -114,7 +114,7 @@ extension RebuildTests {
                     "SELECT * FROM customers WHERE orders_confirmed = 1", "customer", folder))?.count == 1
             }
             try await eventually("its payment is there") {
-                try await WorkerTests.rows("SELECT * FROM payments", "payment", folder).count == 1
+                (try? await WorkerTests.rows("SELECT * FROM payments", "payment", folder))?.count == 1
             }
             try await Self.stop(workers)
             let report = try await Self.rebuild("order", ["--dry-run"], server, folder)
