@@ -21,38 +21,46 @@ extension AccessStep {
                     "PAYMENT_PROVIDER_LEDGER": folder.databaseURL(of: "provider"),
                 ], in: folder)
             defer { worker.child.signal(SIGKILL) }
-            try await scene.happens("order.placed", WorkerTests.data("o"), in: "orders")
-            if service == "order" {
-                try await scene.happens("payment.captured", captured, in: "payments")
+            do { try await handleOrder(service, scene, port, folder) } catch {
+                throw Failed(description: "\(error)\n\(worker.errors)")
             }
-            let (topic, length) =
-                ["order": ("orders", 2), "customer": ("customers", 1)][service] ?? ("payments", 1)
-            try await eventually("it has said what came of it") {
-                try await scene.operations.client.send(
-                    .xlen(scene.operations.keys(TopicName(checking: topic), 0).events))
-                    == length
-            }
-            try await eventually("its group has settled all") {
-                let reports = try await scene.operations.groupReports(group: GroupName(checking: service))
-                return !reports.isEmpty && reports.allSatisfy(\.isSettled)
-            }
-            try await eventually("it says what there is to do") {
-                try await scene.metrics(port, folder).contains("\nfreshet_group_delayed{")
-            }
-            let ready = try await Program.run(
-                "\(service)-worker", ["health", "ready"], environment: ["HTTP_PORT": "\(port)"], in: folder)
-            try scene.require(ready.ending == .exited(0), ready.output)
-            let rebuilt = try await Program.run(
-                "replay",
-                [
-                    "run", "--mode", "rebuild", "--group", service, "--yes", "--reason", "a test",
-                    "--redis-url", scene.guarded.url(of: "admin"), "--namespace", "\(scene.space)",
-                ], in: folder)
-            try scene.require(rebuilt.ending == .exited(0), rebuilt.errors)
             worker.child.signal(SIGTERM)
             let outcome = try await worker.outcome(within: .seconds(30))
             try scene.require(outcome.ending == .exited(0), outcome.errors)
         }
+    }
+
+    private static func handleOrder(_ service: String, _ scene: Scene, _ port: Int, _ folder: Folder)
+        async throws
+    {
+        try await scene.happens("order.placed", WorkerTests.data("o"), in: "orders")
+        if service == "order" {
+            try await scene.happens("payment.captured", captured, in: "payments")
+        }
+        let (topic, length) =
+            ["order": ("orders", 2), "customer": ("customers", 1)][service] ?? ("payments", 1)
+        try await eventually("it has said what came of it") {
+            try await scene.operations.client.send(
+                .xlen(scene.operations.keys(TopicName(checking: topic), 0).events))
+                == length
+        }
+        try await eventually("its group has settled all") {
+            let reports = try await scene.operations.groupReports(group: GroupName(checking: service))
+            return !reports.isEmpty && reports.allSatisfy(\.isSettled)
+        }
+        try await eventually("it says what there is to do") {
+            try await scene.metrics(port, folder).contains("\nfreshet_group_delayed{")
+        }
+        let ready = try await Program.run(
+            "\(service)-worker", ["health", "ready"], environment: ["HTTP_PORT": "\(port)"], in: folder)
+        try scene.require(ready.ending == .exited(0), ready.output)
+        let rebuilt = try await Program.run(
+            "replay",
+            [
+                "run", "--mode", "rebuild", "--group", service, "--yes", "--reason", "a test",
+                "--redis-url", scene.guarded.url(of: "admin"), "--namespace", "\(scene.space)",
+            ], in: folder)
+        try scene.require(rebuilt.ending == .exited(0), rebuilt.errors)
     }
 
     /// What those do who place orders.

@@ -1,7 +1,21 @@
 internal import Glibc
+internal import Synchronization
 
 /// A port on 127.0.0.1 that was free a moment ago.
-public func freePort() -> Int { boundPort(host: "127.0.0.1", port: 0) ?? 0 }
+///
+/// None that the kernel gives to clients, which would take it before the server does, nor one of `LocalRedisNodes`; and none twice
+/// in a process before all others had their turn.
+public func freePort() -> Int {
+    for _ in ownPorts {
+        let turn = turns.wrappingAdd(1, ordering: .relaxed).newValue
+        let port = ownPorts[ownPorts.startIndex + Int(turn % UInt(ownPorts.count))]
+        if isFree(host: "127.0.0.1", port: port) { return port }
+    }
+    return boundPort(host: "127.0.0.1", port: 0) ?? 0
+}
+
+private let ownPorts = 30_001..<32_768
+private let turns = Atomic(UInt.random(in: 0..<UInt(ownPorts.count)))
 
 /// Whether a server could listen there a moment ago.
 func isFree(host: String, port: Int) -> Bool { boundPort(host: host, port: UInt16(port)) != nil }
