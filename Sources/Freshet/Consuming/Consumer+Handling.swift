@@ -54,7 +54,11 @@ extension Consumer {
 
     func runLane() async {
         let handled = HandledNow(topic.name, group)
-        await HandledNow.$here.withValue(handled) { await runLane(saying: handled) }
+        await HandledNow.$here.withValue(handled) {
+            guard let tracing, tracing.followsParents else { return await runLane(saying: handled) }
+            let context = (ServiceContext.current ?? .topLevel).of(handled)
+            await ServiceContext.withValue(context) { await runLane(saying: handled) }
+        }
     }
 
     private func runLane(saying handled: HandledNow) async {
@@ -173,7 +177,7 @@ extension Consumer {
                 case .batch: return
                 }
                 var delivery = delivery(of: entry, failedAttempts)
-                if let tracing {
+                if let tracing, !(tracing.followsParents && delivery.event.isInUnrecordedTrace) {
                     let (context, span) = ProcessSpan.begin(delivery, tracing)
                     (entry.process, delivery.process) = (span, span)
                     let traced = delivery

@@ -30,6 +30,11 @@ final class HandledNow: Sendable {
         self.state.withLock { $0 = state }
     }
 
+    var unrecordedTraceparent: String? {
+        let traceparent = state.withLock { $0 }.entry?.content.event.traceparent
+        return traceparent.flatMap { $0.saysNotSampled ? $0 : nil }
+    }
+
     var metadata: Logger.Metadata {
         let state = state.withLock { $0 }
         guard state.number > 0 else { return [:] }

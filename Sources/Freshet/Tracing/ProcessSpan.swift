@@ -38,8 +38,8 @@ final class ProcessSpan: Sendable {
         let count = others.count + 1
         let published = delivery.event.traceparent
         var beginsTrace = count > 1 || delivery.isReplay || delivery.isLate
-        if beginsTrace, published?.saysNotSampled ?? false {
-            beginsTrace = !others.allSatisfy { $0.event.traceparent?.saysNotSampled ?? false }
+        if beginsTrace, delivery.event.isInUnrecordedTrace {
+            beginsTrace = !others.allSatisfy(\.event.isInUnrecordedTrace)
         }
         let parent = beginsTrace ? ServiceContext.topLevel : tracing.context(of: published)
         let span = tracing.processSpan(in: parent, count: count, of: delivery)

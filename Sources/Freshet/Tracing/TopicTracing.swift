@@ -6,6 +6,8 @@ internal import Tracing
 /// The W3C context travels in the event's `traceparent`, whatever the tracer: it injects and extracts that one key.
 final class TopicTracing: Sendable {
     let tracer: any Tracer
+    /// Whether what was published in a trace that is not recorded need not be shown to the tracer.
+    let followsParents: Bool
     private let names: (publish: String, process: String, settle: String)
     private let attributes: (publish: SpanAttributes, process: SpanAttributes, settle: SpanAttributes)
 
@@ -13,6 +15,7 @@ final class TopicTracing: Sendable {
     init?(_ tracer: (any Tracer)?, topic: TopicName, group: GroupName? = nil, consumer: ConsumerName? = nil) {
         guard let tracer else { return nil }
         self.tracer = tracer
+        followsParents = (tracer as? any FollowingTracer)?.followsParents ?? false
         names = ("publish \(topic)", "process \(topic)", "settle \(topic)")
         func all(_ name: String, _ type: String) -> SpanAttributes {
             var attributes = SpanAttributes([

@@ -1,8 +1,9 @@
+internal import Freshet
 internal import Synchronization
 package import Tracing
 
 /// A tracer that makes spans with W3C contexts, and hands those that are recorded to a queue when they end.
-package struct ServiceTracer: Tracer {
+package struct ServiceTracer: FollowingTracer {
     private let sampler: TraceSampler
     private let queue: SpanQueue
     private let ids = TraceIDs()
@@ -12,6 +13,8 @@ package struct ServiceTracer: Tracer {
         self.sampler = sampler
         self.queue = queue
     }
+
+    package var followsParents: Bool { if case .parentBased = sampler { true } else { false } }
 
     package func startSpan<Instant: TracerInstant>(
         _ operationName: String, context: @autoclosure () -> ServiceContext, ofKind kind: SpanKind,

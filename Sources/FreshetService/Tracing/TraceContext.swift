@@ -1,3 +1,4 @@
+internal import Freshet
 internal import Tracing
 
 /// Which trace and span something belongs to, as W3C Trace Context has it. A class: a context's dictionary then holds it as it is.
@@ -91,7 +92,7 @@ private enum TraceContextKey: ServiceContextKey {
 extension ServiceContext {
     /// The span that this is the context of; nil when it is in no trace.
     package var trace: TraceContext? {
-        get { self[TraceContextKey.self] }
+        get { self[TraceContextKey.self] ?? unrecordedTraceparent.flatMap(TraceContext.init(traceparent:)) }
         set { self[TraceContextKey.self] = newValue }
     }
 }

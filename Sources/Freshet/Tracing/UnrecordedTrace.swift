@@ -1,0 +1,33 @@
+package import Tracing
+
+/// A tracer that can say that it records nothing below a parent that is not recorded.
+///
+/// Then a handler of such an event runs in its lane's own context, which says `unrecordedTraceparent` to whoever asks, instead of in
+/// one that is parsed, made and set for each event: 1.3 us of the 2.8 that delivering an event takes, for the most part for nothing.
+package protocol FollowingTracer: Tracer {
+    /// Whether it records nothing below a parent that is not recorded.
+    var followsParents: Bool { get }
+}
+
+private enum LaneKey: ServiceContextKey {
+    typealias Value = HandledNow
+}
+
+extension ServiceContext {
+    /// The trace, not recorded, of the event that the lane handles; nil outside of handlers, and of those whose trace is recorded.
+    ///
+    /// A task that a handler starts and does not wait for is told of what its lane handles by then.
+    package var unrecordedTraceparent: String? { self[LaneKey.self]?.unrecordedTraceparent }
+
+    /// The context of a lane.
+    func of(_ lane: HandledNow) -> ServiceContext {
+        var context = self
+        context[LaneKey.self] = lane
+        return context
+    }
+}
+
+extension Event {
+    /// Whether it was published in a trace that is not recorded.
+    var isInUnrecordedTrace: Bool { traceparent?.saysNotSampled ?? false }
+}
