@@ -8,12 +8,7 @@ struct ClientCommand: AsyncParsableCommand {
 
     @OptionGroup var options: ComparisonOptions
 
-    @Option(
-        parsing: .upToNextOption,
-        help: ArgumentHelp("The work to compare; all of it unless said otherwise.", valueName: "NAME"))
-    var work: [Row] = []
-
-    func run() async throws { try await options.compare(work.isEmpty ? Row.client : work) }
+    func run() async throws { try await options.compare(Row.client) }
 }
 
 /// `bench delivery`

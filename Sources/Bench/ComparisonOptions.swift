@@ -19,6 +19,11 @@ struct ComparisonOptions: ParsableArguments {
     @Option(help: ArgumentHelp("With traces: which part of them is recorded, 0 to 1.", valueName: "RATIO"))
     var sampled = 1.0
 
+    @Option(
+        parsing: .upToNextOption,
+        help: ArgumentHelp("The work to compare; all of it unless said otherwise.", valueName: "NAME"))
+    var work: [Row] = []
+
     @Option(help: "table or json.")
     var format = Format.table
 
@@ -30,14 +35,14 @@ struct ComparisonOptions: ParsableArguments {
         guard (0...1).contains(sampled) else { throw ValidationError("--sampled is 0 to 1") }
     }
 
-    /// Measures these rows and prints the result.
+    /// Measures these rows, or those of them that were asked for, and prints the result.
     func compare(_ rows: [Row]) async throws {
         try await untilInterrupted {
             let report = try await withBenchServer { server in
                 try await Comparison(
                     server: server, rounds: rounds, events: events, telemetry: with, sampled: sampled
                 )
-                .run(rows)
+                .run(work.isEmpty ? rows : work)
             }
             print(try format == .json ? report.json() : report.table)
         }
