@@ -146,6 +146,8 @@ import Testing
                 RedisCommand("XADD", "shop:events:{orders:0}", "*", "specversion", "1.0", "id", "no-event"))
             func settled() async throws {
                 try await eventually("all is settled") {
+                    // 62 orders and what became of them, and the one that is none.
+                    let length = try await guarded.admin.send(.xlen("shop:events:{orders:0}"))
                     let groups = try await Program.run(
                         "freshet",
                         [
@@ -154,8 +156,6 @@ import Testing
                         ],
                         in: folder)
                     let list = try ToolTests.json([ToolTests.Group].self, groups.output)
-                    // 62 orders and what became of them, and the one that is none.
-                    let length = try await guarded.admin.send(.xlen("shop:events:{orders:0}"))
                     return length == 125 && list.count == 5
                         && list.allSatisfy { $0.waiting + $0.pending + $0.delayed == 0 && $0.lagKnown }
                 }

@@ -78,10 +78,11 @@ import Testing
     static func isSettled(
         _ server: LocalRedisServer, _ client: RedisClient, _ folder: Folder, entries: Int
     ) async throws -> Bool {
+        // First the log: what is published between the two looks would be in no group's account yet.
+        let length = try await client.send(RedisCommand("XLEN", "shop:events:{orders:0}")).integer
         let groups = try await tool(
             "freshet", ["groups", "--over", "0s", "--format", "json"], server, folder)
         let list = try json([Group].self, groups.output)
-        let length = try await client.send(RedisCommand("XLEN", "shop:events:{orders:0}")).integer
         return length == entries && list.count == 5
             && list.allSatisfy { $0.waiting + $0.pending + $0.delayed == 0 && $0.lagKnown }
     }

@@ -18,13 +18,15 @@ final class TopicTracing: Sendable {
         followsParents = (tracer as? any FollowingTracer)?.followsParents ?? false
         names = ("publish \(topic)", "process \(topic)", "settle \(topic)")
         func all(_ name: String, _ type: String) -> SpanAttributes {
-            var attributes = SpanAttributes([
+            var attributes: [String: SpanAttribute] = [
                 "messaging.system": "redis", "messaging.destination.name": .string(topic.rawValue),
                 "messaging.operation.name": .string(name), "messaging.operation.type": .string(type),
-            ])
-            if let group { attributes["messaging.consumer.group.name"] = group.rawValue }
-            if let consumer { attributes["messaging.client.id"] = consumer.rawValue }
-            return attributes
+            ]
+            if let group { attributes["messaging.consumer.group.name"] = .string(group.rawValue) }
+            if let consumer { attributes["messaging.client.id"] = .string(consumer.rawValue) }
+            // With room for those of a span: its copy is then a copy, and nothing is hashed anew.
+            attributes.reserveCapacity(12)
+            return SpanAttributes(attributes)
         }
         attributes = (all("publish", "send"), all("process", "process"), all("settle", "settle"))
     }
@@ -59,7 +61,7 @@ final class TopicTracing: Sendable {
         start(names.settle, .client, in: context) { span in
             var attributes = self.attributes.settle
             attributes.add(delivery, of: count)
-            attributes["freshet.outcome"] = outcome.rawValue
+            attributes.set("freshet.outcome", value: .string(outcome.rawValue))
             span.attributes = attributes
         }
     }
@@ -92,16 +94,20 @@ final class TopicTracing: Sendable {
 extension SpanAttributes {
     fileprivate mutating func add(_ event: Event, of count: Int) {
         if count == 1 {
-            self["messaging.message.id"] = event.id
-            if let story = event.correlationID { self["messaging.message.conversation_id"] = story }
+            set("messaging.message.id", value: .string(event.id))
+            if let story = event.correlationID {
+                set("messaging.message.conversation_id", value: .string(story))
+            }
         } else {
-            self["messaging.batch.message_count"] = count
+            set("messaging.batch.message_count", value: .int64(Int64(count)))
         }
     }
 
     fileprivate mutating func add(_ delivery: Delivery, of count: Int) {
         add(delivery.event, of: count)
-        if count == 1 { self["messaging.destination.partition.id"] = "\(delivery.partition)" }
+        if count == 1 {
+            set("messaging.destination.partition.id", value: .string("\(delivery.partition)"))
+        }
     }
 }
 

@@ -11,21 +11,21 @@ struct RequiredRight: Sendable {
     /// Whether it may be tried where the server does not say (ACL DRYRUN).
     let isHarmless: Bool
 
-    /// Those of publishing to a topic.
+    /// Those of publishing to a topic, as docker/acl/users.conf has them. What only some publishers do is left out: to publish for later, and
+    /// to wait for replicas.
     static func publishing(_ keys: PartitionKeys) -> [RequiredRight] {
         let topic = keys.namespace.topicKey(keys.topic)
         return all(
             "publish",
             harmless: [
-                ["HGETALL", topic], ["HGET", topic, "partitions"],
-                ["XADD", keys.events, "NOMKSTREAM", "0-0", "id", "0"],
-                ["XREVRANGE", keys.events, "0-1", "0-1"], ["XINFO", "STREAM", keys.events],
-                ["ZADD", keys.scheduled, "XX", "0", "-"], ["EVAL", "return 1", "1", keys.events],
+                ["HMGET", topic, "partitions"], ["XADD", keys.events, "NOMKSTREAM", "0-0", "id", "0"],
+                ["XRANGE", keys.events, "0-1", "0-1"], ["XLEN", keys.events],
+                ["EVAL", "return 1", "1", keys.events],
                 ["EVALSHA", String(repeating: "0", count: 40), "1", keys.events], ["TIME"],
             ])
     }
 
-    /// Those of a group's consumers.
+    /// Those of a group's consumers, as docker/acl/users.conf has them; without those of the outbox and of metrics.
     static func consuming(_ keys: PartitionKeys, _ group: GroupName) -> [RequiredRight] {
         let (log, again, nobody) = (keys.events, keys.redelivery(group), "freshet-doctor")
         let topic = keys.namespace.topicKey(keys.topic)
@@ -33,11 +33,14 @@ struct RequiredRight: Sendable {
             "consume",
             harmless: [
                 ["HGET", topic, "partitions"], ["HGETALL", topic], ["HDEL", topic, nobody],
+                ["XREAD", "STREAMS", log, "$"],
                 ["XREADGROUP", "GROUP", nobody, nobody, "STREAMS", log, again, ">", ">"],
                 ["XACK", log, nobody, "0-1"], ["XACK", again, nobody, "0-1"],
                 ["XPENDING", log, nobody], ["XCLAIM", log, nobody, nobody, "0", "0-1"],
                 ["XAUTOCLAIM", log, nobody, nobody, "0", "0"], ["XRANGE", log, "0-1", "0-1"],
-                ["XDEL", again, "0-1"], ["XTRIM", log, "MINID", "0"], ["XLEN", log],
+                ["XREVRANGE", log, "0-1", "0-1"], ["ZREVRANGE", keys.delayed(group), "0", "0"],
+                ["HLEN", keys.namespace.membersKey(keys.topic, group)], ["XDEL", again, "0-1"],
+                ["XTRIM", log, "MINID", "0"], ["XLEN", log],
                 ["XADD", again, "NOMKSTREAM", "0-0", "id", "0"],
                 ["XADD", keys.dead(group), "NOMKSTREAM", "0-0", "id", "0"],
                 ["XADD", keys.invalid(group), "NOMKSTREAM", "0-0", "id", "0"],

@@ -21,7 +21,7 @@ struct ScaleSteps {
             var windows: [(workers: Int, range: Range<Int>)] = []
             let progress = Progress()
             try await withThrowingTaskGroup(of: Void.self) { tasks in
-                tasks.addTask { try await feeder.run(stage, setting.group, level: 4000, keys: 1000) }
+                tasks.addTask { try await feeder.run(stage, setting.group, level: 4000, keys: 100_000) }
                 for count in counts {
                     progress.show("\(ordering.rawValue): \(count) workers")
                     while workers.count < count { try workers.start() }
