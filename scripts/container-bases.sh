@@ -5,7 +5,8 @@
 # server that Debian packages. Such a Swift image has no toolchain: the installed one is mounted while building
 # (FOLDER/build-options says how, and brings along where git finds packages when that is a folder of this machine).
 # Writes FOLDER/containers.conf, for where there is no systemd: export CONTAINERS_CONF=FOLDER/containers.conf.
-set -euo pipefail
+set -Eeuo pipefail
+trap 'echo "container-bases.sh: line $LINENO failed" >&2' ERR
 [ $# = 1 ] || { sed -n '2s/^# //p' "$0" >&2; exit 64; }
 mkdir -p "$1"
 folder=$(cd "$1" && pwd)
@@ -51,10 +52,12 @@ have() {
     return 1
 }
 
+# Where apt gets Debian from. One of the two places is usual, and not both.
 mirror() {
-    cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2>/dev/null | awk '
-        /^URIs:/ { print $2; exit }
-        /^deb / { for (i = 2; i <= NF; i++) if ($i ~ /^[a-z+]+:\/\//) { print $i; exit } }'
+    { cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2>/dev/null || true; } | awk '
+        !uri && /^URIs:/ { uri = $2 }
+        !uri && /^deb / { for (i = 2; i <= NF && !uri; i++) if ($i ~ /^[a-z+]+:\/\//) uri = $i }
+        END { print uri }'
 }
 
 debian() {

@@ -3,7 +3,8 @@ package import Tracing
 /// A tracer that can say that it records nothing below a parent that is not recorded.
 ///
 /// Then a handler of such an event runs in its lane's own context, which says `unrecordedTraceparent` to whoever asks, instead of in
-/// one that is parsed, made and set for each event: 1.3 us of the 2.8 that delivering an event takes, for the most part for nothing.
+/// one that is parsed, made and set for each event, for most of them for nothing: that took 1.5 us where delivering an event takes 2.8
+/// (`bench delivery --with traces --sampled 0.01`).
 package protocol FollowingTracer: Tracer {
     /// Whether it records nothing below a parent that is not recorded.
     var followsParents: Bool { get }
