@@ -137,7 +137,7 @@ fi
 if [ "$label" = mounted ]; then
     swift=$(realpath "$(command -v swift)") || { say "no registry gives Swift's image, and none is installed to be mounted"; exit 1; }
     printf '%s\n' -v "$(dirname "$(dirname "$swift")"):/toolchain:ro" >>"$options"
-    git config --get-regexp '^url\..*\.insteadof$' 2>/dev/null | sed -n 's/^url\.\(\/.*\)\.insteadof .*/\1/p' | sort -u | while read -r packages; do
+    { git config --get-regexp '^url\..*\.insteadof$' 2>/dev/null || true; } | sed -n 's/^url\.\(\/.*\)\.insteadof .*/\1/p' | sort -u | while read -r packages; do
         printf '%s\n' -v "${packages%/}:${packages%/}:ro" >>"$options"
     done
     [ ! -s "$options" ] || [ ! -e /etc/gitconfig ] || printf '%s\n' -v /etc/gitconfig:/etc/gitconfig:ro >>"$options"

@@ -56,8 +56,8 @@ extension Consumer {
         let handled = HandledNow(topic.name, group)
         await HandledNow.$here.withValue(handled) {
             guard let tracing, tracing.followsParents else { return await runLane(saying: handled) }
-            let context = (ServiceContext.current ?? .topLevel).of(handled)
-            await ServiceContext.withValue(context) { await runLane(saying: handled) }
+            // Whoever runs the subscription is no part of its events' stories.
+            await ServiceContext.withValue(.topLevel.of(handled)) { await runLane(saying: handled) }
         }
     }
 
@@ -177,7 +177,10 @@ extension Consumer {
                 case .batch: return
                 }
                 var delivery = delivery(of: entry, failedAttempts)
-                if let tracing, !(tracing.followsParents && delivery.event.isInUnrecordedTrace) {
+                if let tracing, tracing.followsParents, delivery.event.isInUnrecordedTrace {
+                    HandledNow.here?.unrecordedTraceparent = delivery.event.traceparent
+                    try await handle(delivery)
+                } else if let tracing {
                     let (context, span) = ProcessSpan.begin(delivery, tracing)
                     (entry.process, delivery.process) = (span, span)
                     let traced = delivery

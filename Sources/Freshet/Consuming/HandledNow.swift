@@ -14,6 +14,7 @@ final class HandledNow: Sendable {
         var entry: HeldEntry?
         /// The attempt, or the size of the batch; 0 for nothing.
         var number = 0
+        var unrecordedTraceparent: String?
     }
     private let state = Guarded(State())
     private let topic: TopicName
@@ -26,13 +27,13 @@ final class HandledNow: Sendable {
 
     /// - Parameter number: the attempt, or without an entry the size of the batch; 0 for nothing.
     func set(_ entry: HeldEntry?, _ number: Int) {
-        let state = State(entry: entry, number: number)
-        self.state.withLock { $0 = state }
+        state.withLock { ($0.entry, $0.number) = (entry, number) }
     }
 
+    /// The trace, not recorded, of what is handled now: see `ServiceContext.unrecordedTraceparent`.
     var unrecordedTraceparent: String? {
-        let traceparent = state.withLock { $0 }.entry?.content.event.traceparent
-        return traceparent.flatMap { $0.saysNotSampled ? $0 : nil }
+        get { state.withLock { $0.unrecordedTraceparent } }
+        set { state.withLock { $0.unrecordedTraceparent = newValue } }
     }
 
     var metadata: Logger.Metadata {

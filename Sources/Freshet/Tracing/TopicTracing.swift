@@ -123,15 +123,6 @@ extension Span {
     }
 }
 
-extension String {
-    /// Whether a W3C `traceparent` says that its trace is not recorded.
-    var saysNotSampled: Bool {
-        guard utf8.count >= 55, let digit = utf8.dropFirst(54).first else { return false }
-        // The last bit of the last digit of the flags.
-        return digit < 0x3a ? digit & 1 == 0 : digit & 1 == 1
-    }
-}
-
 private struct TraceparentExtractor: Extractor {
     func extract(key: String, from traceparent: String) -> String? {
         key == "traceparent" ? traceparent : nil

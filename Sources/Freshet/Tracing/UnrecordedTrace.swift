@@ -15,9 +15,10 @@ private enum LaneKey: ServiceContextKey {
 }
 
 extension ServiceContext {
-    /// The trace, not recorded, of the event that the lane handles; nil outside of handlers, and of those whose trace is recorded.
+    /// The trace, not recorded, of the event that the lane handles, or of the last one of that kind; nil outside of such handlers.
     ///
-    /// A task that a handler starts and does not wait for is told of what its lane handles by then.
+    /// Only what runs in a handler of such an event has this context, and what it has left behind: a task that it did not wait for
+    /// finds the trace of another event when its lane has gone on, also not recorded.
     package var unrecordedTraceparent: String? { self[LaneKey.self]?.unrecordedTraceparent }
 
     /// The context of a lane.
@@ -30,5 +31,5 @@ extension ServiceContext {
 
 extension Event {
     /// Whether it was published in a trace that is not recorded.
-    var isInUnrecordedTrace: Bool { traceparent?.saysNotSampled ?? false }
+    var isInUnrecordedTrace: Bool { traceparent.flatMap(Traceparent.init)?.isSampled == false }
 }

@@ -18,23 +18,8 @@ package final class TraceContext: Sendable {
 
     /// Of a `traceparent`; nil when it is none. Of a newer version what version 00 has is read.
     package convenience init?(traceparent: String) {
-        var text = traceparent
-        let parsed = text.withUTF8 {
-            bytes -> (version: UInt64, high: UInt64, low: UInt64, span: UInt64, flags: UInt64)? in
-            guard bytes.count >= 55, unsafe bytes[2] == 0x2d, unsafe bytes[35] == 0x2d,
-                unsafe bytes[52] == 0x2d, let version = unsafe Hexadecimal.read(bytes, 0, 2),
-                let high = unsafe Hexadecimal.read(bytes, 3, 16),
-                let low = unsafe Hexadecimal.read(bytes, 19, 16),
-                let span = unsafe Hexadecimal.read(bytes, 36, 16),
-                let flags = unsafe Hexadecimal.read(bytes, 53, 2)
-            else { return nil }
-            let isWhole = unsafe bytes.count == 55 || version > 0 && bytes[55] == 0x2d
-            return isWhole ? (version, high, low, span, flags) : nil
-        }
-        guard let parsed, parsed.version != 255, parsed.high | parsed.low != 0, parsed.span != 0 else {
-            return nil
-        }
-        self.init(traceID: (parsed.high, parsed.low), spanID: parsed.span, isSampled: parsed.flags & 1 == 1)
+        guard let read = Traceparent(traceparent) else { return nil }
+        self.init(traceID: read.traceID, spanID: read.spanID, isSampled: read.isSampled)
     }
 
     /// As it travels.
@@ -55,19 +40,6 @@ package final class TraceContext: Sendable {
 
 /// Numbers as lower-case digits of base 16.
 enum Hexadecimal {
-    static func read(_ bytes: UnsafeBufferPointer<UInt8>, _ start: Int, _ count: Int) -> UInt64? {
-        var value: UInt64 = 0
-        for index in start..<start + count {
-            let byte = unsafe bytes[index]
-            switch byte {
-            case 0x30...0x39: value = value << 4 | UInt64(byte - 0x30)
-            case 0x61...0x66: value = value << 4 | UInt64(byte - 0x57)
-            default: return nil
-            }
-        }
-        return value
-    }
-
     static func write(
         _ value: UInt64, _ count: Int, to bytes: UnsafeMutableBufferPointer<UInt8>, at start: Int
     ) {
