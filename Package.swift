@@ -118,7 +118,7 @@ let package = Package(
             ["ShopEvents", "Freshet", "FreshetRecords", "FreshetSchema", "FreshetService", arguments]),
         executable(
             "Replay",
-            ["FreshetRecords", "FreshetReplay", "FreshetService", "Freshet", "Hiredis", arguments]),
+            ["FreshetRecords", "FreshetReplay", "FreshetService", "Freshet", "Hiredis", arguments, metrics]),
         executable(
             "FreshetCLI",
             [

@@ -36,7 +36,8 @@ struct FreshetTool: AsyncParsableCommand {
             """,
         subcommands: [
             Doctor.self, Groups.self, Consumers.self, Pending.self, Retries.self, Dead.self, Invalid.self,
-            Tail.self, Trace.self, Check.self, Exporter.self, Topics.self, Publish.self, Schema.self,
+            Tail.self, Trace.self, Check.self, Exporter.self, HealthCommand.self, Topics.self, Publish.self,
+            Schema.self,
         ])
 
     static func main() async {

@@ -21,9 +21,12 @@ struct ArchiveCommand: AsyncParsableCommand {
 
             A retention that waits for the archive goes by one folder: another one is written as well, and that is said.
 
+            With --follow and HTTP_PORT it answers /livez, /readyz, /startupz and /metrics there (docs/metrics.md), and
+            'replay health' asks it.
+
             Examples:
               replay archive --topic orders --to /mnt/archive
-              replay archive --all --to /mnt/archive --follow --every 10s
+              replay archive --all --to /mnt/archive --follow --every 10s --http-port 8080
             """)
 
     @Option(help: "A topic; repeatable.") var topic: [TopicName] = []
@@ -39,6 +42,9 @@ struct ArchiveCommand: AsyncParsableCommand {
     @Option(help: "How hard to compress: 1 is fast, 19 is small.") var level = ArchiverOptions().level
     @Flag(help: "Retention goes by this archive, also when another one was at work within the last day.")
     var takeOver = false
+    @Flag(help: "Print each setting with its value and where it comes from, and exit.")
+    var printConfig = false
+    @OptionGroup var http: HTTPFlags
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
 
@@ -62,18 +68,22 @@ struct ArchiveCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        try await connection.withBroker { broker in
-            Interruption.includeTermination()
-            try await Interruption.deferred {
-                var run = ArchiveRun(command: self, broker: broker)
-                do {
-                    try await run.run()
-                } catch {
-                    await run.close()
-                    throw error
-                }
+        if printConfig { return try ServedTool.show(connection, http, as: output) }
+        guard follow else { return try await connection.withBroker(archive) }
+        try await ServedTool.run("archiver", connection, at: http) { broker, _ in try await archive(broker) }
+    }
+
+    private func archive(_ broker: Broker) async throws {
+        Interruption.includeTermination()
+        try await Interruption.deferred {
+            var run = ArchiveRun(command: self, broker: broker)
+            do {
+                try await run.run()
+            } catch {
                 await run.close()
+                throw error
             }
+            await run.close()
         }
     }
 }

@@ -16,6 +16,7 @@ struct ArchiveRun {
     private var said: [String: [String]] = [:]
     /// Why topics are not archived at the moment.
     private var failures: [TopicName: ToolError] = [:]
+    private let metrics = ArchiveMetrics()
 
     init(command: ArchiveCommand, broker: Broker) {
         self.command = command
@@ -63,6 +64,7 @@ struct ArchiveRun {
         for topic in topics {
             do {
                 try await archive(topic, showsAll: isFirst && !command.follow)
+                metrics.isFailing(false, topic.name)
                 if failures.removeValue(forKey: topic.name) != nil {
                     StandardError.write("replay: '\(topic.name)' is archived again")
                 }
@@ -71,6 +73,7 @@ struct ArchiveRun {
             }
             if Interruption.isRequested { return }
         }
+        metrics.passed()
     }
 
     private mutating func archive(_ topic: Topic, showsAll: Bool) async throws {
@@ -81,6 +84,7 @@ struct ArchiveRun {
             return !Interruption.isRequested
         }
         for report in reports {
+            metrics.archived(report)
             let place = "\(report.topic):\(report.partition)"
             for note in report.notes where said[place]?.contains(note) != true {
                 StandardError.write("replay: \(OneLine.escaped(note))")
@@ -141,6 +145,7 @@ struct ArchiveRun {
 
     private mutating func fail(_ name: TopicName, _ error: ToolError) async {
         await drop(name)
+        metrics.isFailing(true, name)
         let before = failures.updateValue(error, forKey: name)
         guard command.follow, before?.description != error.description else { return }
         StandardError.write(

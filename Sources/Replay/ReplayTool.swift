@@ -37,7 +37,7 @@ struct ReplayTool: AsyncParsableCommand {
             PlanCommand.self, Start.self, RunCommand.self, Redeliver.self, RewindCommand.self,
             ListCommand.self,
             Status.self, Watch.self, Pause.self, Resume.self, Cancel.self, Report.self, Audit.self,
-            ArchiveCommand.self, VerifyArchiveCommand.self, RestoreCommand.self,
+            ArchiveCommand.self, VerifyArchiveCommand.self, RestoreCommand.self, HealthCommand.self,
         ])
 
     static func main() async { await Tool.main(Self.self) }

@@ -167,6 +167,42 @@ import Testing
         }
     }
 
+    @Test func `as a service it says how it is, and what it copied`() async throws {
+        try await Rig.with { rig in
+            try await rig.publish(1...10)
+            let port = freePort()
+            let arguments = ["archive", "--all", "--to", folder(rig), "--follow", "--every", "20ms"]
+            let shown = try await rig.start(
+                "replay", arguments + ["--http-port", "\(port)", "--print-config"]
+            ).outcome()
+            #expect(shown.exitCode == 0 && shown.output.contains("--http-port"), "\(shown)")
+            let running = try rig.start("replay", arguments + ["--http-port", "\(port)"])
+            func page() async throws -> String { try await Programs.answer(to: "/metrics", port: port) }
+            try await eventually("all are archived") {
+                try await page().contains("\nfreshet_archived_total{topic=\"orders\"} 10\n")
+            }
+            for question in ["live", "ready", "startup"] {
+                let health = try await rig.run("replay", "health", question, "--http-port", "\(port)")
+                #expect(health.exitCode == 0, "\(health)")
+            }
+            let whole = try await page()
+            #expect(whole.contains("\nfreshet_archive_missing_total{topic=\"orders\"} 0\n"))
+            #expect(whole.contains("\nfreshet_archive_failing{topic=\"orders\"} 0\n"))
+            #expect(
+                whole.contains("\nfreshet_archive_last_pass_seconds ")
+                    && whole.contains("\nfreshet_ready 1\n"))
+            // The log is gone: that topic fails, and the archiver lives.
+            try await rig.redis("DEL", "test:events:{orders:0}")
+            try await eventually("it says so") {
+                try await page().contains("\nfreshet_archive_failing{topic=\"orders\"} 1\n")
+            }
+            let lives = try await rig.run("replay", "health", "live", "--http-port", "\(port)")
+            #expect(lives.exitCode == 0)
+            running.child.signal(SIGTERM)
+            _ = await running.outcome()
+        }
+    }
+
     @Test(arguments: [true, false])
     func `a signal in the middle of a pass ends it with a whole segment`(follows: Bool) async throws {
         try await Rig.with { rig in

@@ -79,4 +79,28 @@ import Testing
             #expect(away.exitCode == 69 && away.output.isEmpty)
         }
     }
+
+    @Test func `it says what it runs with, and the container's check asks it`() async throws {
+        try await Rig.with { rig in
+            struct Row: Decodable { let name, value, origin: String }
+            let shown = try await rig.run(
+                "freshet", "exporter", "--print-config", "--format", "json", "--connect-timeout", "7")
+            let rows = try shown.json([Row].self)
+            func row(_ name: String) -> String? {
+                rows.first { $0.name == name }.map { "\($0.value) \($0.origin)" }
+            }
+            #expect(row("HTTP_PORT") == "9400 default" && row("HTTP_HOST") == "0.0.0.0 default")
+            #expect(row("FRESHET_CONNECT_TIMEOUT") == "7 flag --connect-timeout", "\(rows)")
+            #expect(row("REDIS_URL")?.hasPrefix(rig.server.url) == true)
+            let port = freePort()
+            let nobody = try await rig.run("freshet", "health", "--http-port", "\(port)")
+            #expect(nobody.exitCode == 1 && nobody.errors.contains("refused"), "\(nobody)")
+            let running = try rig.start("freshet", ["exporter", "--http-port", "\(port)"])
+            try await eventually("it is ready") {
+                try await rig.run("freshet", "health", "ready", "--http-port", "\(port)").exitCode == 0
+            }
+            running.child.signal(SIGTERM)
+            #expect(await running.outcome().exitCode == 0)
+        }
+    }
 }

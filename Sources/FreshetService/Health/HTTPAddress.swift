@@ -27,7 +27,13 @@ struct HTTPAddress: Sendable, Equatable, CustomStringConvertible {
 
     /// Nil when no port is said, and there is none to use then.
     init?(_ flags: HTTPFlags, _ settings: Settings, otherwise standard: Int? = nil) throws {
-        let port = try settings.number("HTTP_PORT", .flag("--http-port", flags.port), in: 0...65_535)
+        let flag = SettingFlag.flag("--http-port", flags.port)
+        let port =
+            if let standard {
+                try settings.number("HTTP_PORT", flag, in: 0...65_535, default: standard)
+            } else {
+                try settings.number("HTTP_PORT", flag, in: 0...65_535)
+            }
         let host = try settings.value(
             "HTTP_HOST", .flag("--http-host", flags.host), default: .text("0.0.0.0")
         ) { text in
@@ -35,7 +41,7 @@ struct HTTPAddress: Sendable, Equatable, CustomStringConvertible {
             guard Self.isAddress(host) else { throw SettingProblem("'\(text)' is not an IP address") }
             return host
         }
-        guard let port = port ?? standard, let host else { return nil }
+        guard let port, let host else { return nil }
         self.init(host: host, port: port)
     }
 

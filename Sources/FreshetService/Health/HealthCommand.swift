@@ -3,8 +3,8 @@ internal import FlyingSocks
 internal import FoundationEssentials
 internal import Glibc
 
-/// `WORKER health`: asks the worker that runs beside it how it is. For the checks of containers, which need no shell and no
-/// other program then. Name it in the worker's configuration:
+/// `PROGRAM health`: asks the program that runs beside it as a service how it is. For the checks of containers, which need no shell
+/// and no other program then. Name it in the worker's configuration:
 ///
 ///     static let configuration = CommandConfiguration(subcommands: [HealthCommand.self])
 ///
@@ -13,7 +13,7 @@ public struct HealthCommand: AsyncParsableCommand {
     /// Its name and help.
     public static let configuration = CommandConfiguration(
         commandName: "health",
-        abstract: "Asks the worker that listens on HTTP_PORT of this machine how it is; exits 0 or 1.")
+        abstract: "Asks the process that listens on HTTP_PORT of this machine how it is; exits 0 or 1.")
 
     /// What can be asked.
     enum Question: String, ExpressibleByArgument, CaseIterable {
@@ -36,7 +36,7 @@ public struct HealthCommand: AsyncParsableCommand {
         guard let address = try HTTPAddress(http, Settings(file: config)), address.port > 0 else {
             throw ToolError(
                 .badConfiguration,
-                "HTTP_PORT or --http-port must name the port that the worker listens on (with 0 only its log knows it)"
+                "HTTP_PORT or --http-port must name the port that the process listens on (with 0 only its log knows it)"
             )
         }
         let question = Health.Question(rawValue: question.rawValue) ?? .ready

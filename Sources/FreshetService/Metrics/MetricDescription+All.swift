@@ -1,6 +1,6 @@
 extension MetricDescription {
     /// Every metric of Freshet's. `docs/metrics.md` says of the same ones what to do about them.
-    static let all = events + effects + process + redis + groups + topics + replays
+    static let all = events + effects + process + redis + groups + topics + replays + archives
 
     private static let ofGroup = ["topic", "group"]
 
@@ -58,6 +58,20 @@ extension MetricDescription {
         MetricDescription(
             "freshet_outbox_oldest_seconds", .gauge, [], .process,
             "Age of the oldest of them, by its event's time; 0 when there is none."),
+    ]
+
+    private static let archives = [
+        MetricDescription(
+            "freshet_archived_total", .counter, ["topic"], .process, "Events that the archiver copied."),
+        MetricDescription(
+            "freshet_archive_missing_total", .counter, ["topic"], .process,
+            "Events that were gone from the log before they could be archived."),
+        MetricDescription(
+            "freshet_archive_failing", .gauge, ["topic"], .process,
+            "1 while the topic cannot be archived, else 0."),
+        MetricDescription(
+            "freshet_archive_last_pass_seconds", .gauge, [], .process,
+            "When all topics were last looked at, in seconds since 1970."),
     ]
 
     private static let process = [

@@ -26,20 +26,7 @@ package enum MetricsExporter {
     ///
     /// - Throws: `ToolError`: as `ConnectionOptions.withBroker`, and `badConfiguration` when the port is taken.
     package static func serve(_ connection: ConnectionOptions, at flags: HTTPFlags) async throws {
-        guard let address = try HTTPAddress(flags, Settings(file: connection.config), otherwise: port) else {
-            return
-        }
-        _ = try bootstrap()
-        try await connection.withBroker { broker in
-            let health = Health(hasDatabase: false)
-            health.connecting(broker.client)
-            health.connected()
-            health.runs([])
-            let http = try await HTTPService.start(
-                on: address, Endpoints(health: health, service: service), logger: logger)
-            defer { http.stop() }
-            logger.notice(
-                "started", metadata: ["http": "\(http.address)", "namespace": "\(broker.namespace)"])
+        try await ServedTool.run(service, connection, at: flags, otherwise: port) { broker, logger in
             let poller = MetricsPoller(.namespace, on: broker, logger: logger)
             try await ServiceGroup(
                 services: [poller], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger

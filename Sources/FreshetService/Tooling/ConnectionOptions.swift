@@ -35,11 +35,7 @@ public struct ConnectionOptions: ParsableArguments {
     /// `usage` for a flag that is.
     public func withBroker<R>(_ body: (Broker) async throws -> R) async throws -> R {
         Interruption.begin()
-        let settings = try settings()
-        var configuration = try settings.redis(redisURL)
-        let namespace = try settings.namespace(namespace, default: "freshet")
-        let limit = try settings.seconds(
-            "FRESHET_CONNECT_TIMEOUT", .flag("--connect-timeout", connectTimeout), default: 5)
+        var (configuration, namespace, limit) = try read(settings())
         configuration.clientName = configuration.clientName ?? "freshet-tool"
         let client = RedisClient(configuration)
         defer { client.close() }
@@ -58,5 +54,14 @@ public struct ConnectionOptions: ParsableArguments {
             }
         }
         return try await body(Broker(client, namespace: namespace))
+    }
+
+    /// Where Redis is, what every key begins with, and how long to try to reach it.
+    func read(_ settings: Settings) throws -> (redis: RedisConfiguration, Namespace, within: Duration) {
+        (
+            try settings.redis(redisURL), try settings.namespace(namespace, default: "freshet"),
+            try settings.seconds(
+                "FRESHET_CONNECT_TIMEOUT", .flag("--connect-timeout", connectTimeout), default: 5)
+        )
     }
 }
