@@ -164,9 +164,15 @@ extension Consumer {
     private func run(_ entry: HeldEntry, since began: inout Nanoseconds) async {
         guard let handler = entry.handler else { return }
         var failedAttempts = entry.content.failedAttempts
+        // Then nothing is recorded here, and the lane's context says how it goes on.
+        let isUnrecorded = (tracing?.followsParents ?? false) && entry.content.event.isInUnrecordedTrace
         Drill.reached(.beforeHandler)
         while true {
-            HandledNow.here?.set(entry, failedAttempts + 1)
+            if isUnrecorded {
+                HandledNow.here?.set(unrecorded: entry, failedAttempts + 1)
+            } else {
+                HandledNow.here?.set(entry, failedAttempts + 1)
+            }
             do {
                 let handle: On.Handle
                 switch handler.call {
@@ -177,10 +183,7 @@ extension Consumer {
                 case .batch: return
                 }
                 var delivery = delivery(of: entry, failedAttempts)
-                if let tracing, tracing.followsParents, delivery.event.isInUnrecordedTrace {
-                    HandledNow.here?.unrecordedTraceparent = delivery.event.traceparent
-                    try await handle(delivery)
-                } else if let tracing {
+                if let tracing, !isUnrecorded {
                     let (context, span) = ProcessSpan.begin(delivery, tracing)
                     (entry.process, delivery.process) = (span, span)
                     let traced = delivery

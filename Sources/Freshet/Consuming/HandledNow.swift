@@ -14,7 +14,7 @@ final class HandledNow: Sendable {
         var entry: HeldEntry?
         /// The attempt, or the size of the batch; 0 for nothing.
         var number = 0
-        var unrecordedTraceparent: String?
+        var unrecordedTrace = PublishedTrace.none
     }
     private let state = Guarded(State())
     private let topic: TopicName
@@ -30,11 +30,16 @@ final class HandledNow: Sendable {
         state.withLock { ($0.entry, $0.number) = (entry, number) }
     }
 
-    /// The trace, not recorded, of what is handled now: see `ServiceContext.unrecordedTraceparent`.
-    var unrecordedTraceparent: String? {
-        get { state.withLock { $0.unrecordedTraceparent } }
-        set { state.withLock { $0.unrecordedTraceparent = newValue } }
+    /// The same for an event whose trace is not recorded, which its handler finds here.
+    func set(unrecorded entry: HeldEntry, _ number: Int) {
+        state.withLock {
+            ($0.entry, $0.number) = (entry, number)
+            $0.unrecordedTrace = entry.content.event.trace
+        }
     }
+
+    /// See `ServiceContext.unrecordedTraceparent`.
+    var unrecordedTrace: PublishedTrace { state.withLock { $0.unrecordedTrace } }
 
     var metadata: Logger.Metadata {
         let state = state.withLock { $0 }

@@ -23,7 +23,11 @@ public struct Event: Sendable {
     /// The id of the event that it follows.
     public var causationID: String?
     /// The W3C trace context in which it was published.
-    public var traceparent: String?
+    public var traceparent: String? {
+        get { trace.text }
+        set { trace = PublishedTrace(newValue) }
+    }
+    var trace: PublishedTrace
     /// The payload as it travels.
     public var data: EventData
 
@@ -43,7 +47,7 @@ public struct Event: Sendable {
         self.partitionKey = partitionKey
         self.correlationID = correlationID ?? self.id
         self.causationID = causationID
-        self.traceparent = traceparent
+        trace = PublishedTrace(traceparent)
         self.data = data
     }
 }

@@ -20,7 +20,7 @@ extension Event {
         if partitionKey != nil { fields += 1 }
         if correlationID != nil { fields += 1 }
         if causationID != nil { fields += 1 }
-        if traceparent != nil { fields += 1 }
+        if !trace.isNone { fields += 1 }
         return fields * 2
     }
 
@@ -101,7 +101,9 @@ struct DecodedFields {
             case 11 where unsafe name.spells("specversion"):
                 specVersion = unsafe texts.specVersion.read(value) ?? text()
             case 11 where unsafe name.spells("causationid"): self.event.causationID = text()
-            case 11 where unsafe name.spells("traceparent"): self.event.traceparent = text()
+            case 11 where unsafe name.spells("traceparent"):
+                self.event.trace =
+                    unsafe Traceparent(utf8: value).map { .known($0) } ?? PublishedTrace(text())
             case 12 where unsafe name.spells("partitionkey"): self.event.partitionKey = text()
             case 13 where unsafe name.spells("schemaversion"):
                 version = unsafe texts.version.read(value) ?? text()

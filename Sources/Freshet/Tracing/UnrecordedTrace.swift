@@ -19,7 +19,7 @@ extension ServiceContext {
     ///
     /// Only what runs in a handler of such an event has this context, and what it has left behind: a task that it did not wait for
     /// finds the trace of another event when its lane has gone on, also not recorded.
-    package var unrecordedTraceparent: String? { self[LaneKey.self]?.unrecordedTraceparent }
+    package var unrecordedTraceparent: String? { self[LaneKey.self]?.unrecordedTrace.text }
 
     /// The context of a lane.
     func of(_ lane: HandledNow) -> ServiceContext {
@@ -31,5 +31,5 @@ extension ServiceContext {
 
 extension Event {
     /// Whether it was published in a trace that is not recorded.
-    var isInUnrecordedTrace: Bool { traceparent.flatMap(Traceparent.init)?.isSampled == false }
+    var isInUnrecordedTrace: Bool { trace.isUnrecorded }
 }

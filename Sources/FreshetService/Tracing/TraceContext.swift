@@ -24,31 +24,12 @@ package final class TraceContext: Sendable {
 
     /// As it travels.
     package var traceparent: String {
-        unsafe String(unsafeUninitializedCapacity: 55) { bytes in
-            unsafe Hexadecimal.write(0, 2, to: bytes, at: 0)
-            unsafe bytes[2] = 0x2d
-            unsafe Hexadecimal.write(traceID.high, 16, to: bytes, at: 3)
-            unsafe Hexadecimal.write(traceID.low, 16, to: bytes, at: 19)
-            unsafe bytes[35] = 0x2d
-            unsafe Hexadecimal.write(spanID, 16, to: bytes, at: 36)
-            unsafe bytes[52] = 0x2d
-            unsafe Hexadecimal.write(isSampled ? 1 : 0, 2, to: bytes, at: 53)
-            return 55
-        }
+        Traceparent(traceID: traceID, spanID: spanID, isSampled: isSampled).text
     }
 }
 
 /// Numbers as lower-case digits of base 16.
 enum Hexadecimal {
-    static func write(
-        _ value: UInt64, _ count: Int, to bytes: UnsafeMutableBufferPointer<UInt8>, at start: Int
-    ) {
-        for index in 0..<count {
-            let digit = UInt8(truncatingIfNeeded: value >> UInt64(4 * (count - 1 - index)) & 15)
-            unsafe bytes[start + index] = digit < 10 ? 0x30 + digit : 0x57 + digit
-        }
-    }
-
     static func append(_ value: UInt64, to bytes: inout [UInt8]) {
         for shift in stride(from: 60, through: 0, by: -4) {
             let digit = UInt8(truncatingIfNeeded: value >> UInt64(shift) & 15)
