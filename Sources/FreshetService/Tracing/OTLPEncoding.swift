@@ -64,9 +64,15 @@ private struct JSONText {
         bytes.append(0x22)
     }
 
+    /// Sixteen digits of base 16 for each part.
     mutating func id(_ parts: UInt64...) {
         bytes.append(0x22)
-        for part in parts { Hexadecimal.append(part, to: &bytes) }
+        for part in parts {
+            for shift in stride(from: 60, through: 0, by: -4) {
+                let digit = UInt8(truncatingIfNeeded: part >> UInt64(shift) & 15)
+                bytes.append(digit < 10 ? 0x30 + digit : 0x57 + digit)
+            }
+        }
         bytes.append(0x22)
     }
 

@@ -28,16 +28,6 @@ package final class TraceContext: Sendable {
     }
 }
 
-/// Numbers as lower-case digits of base 16.
-enum Hexadecimal {
-    static func append(_ value: UInt64, to bytes: inout [UInt8]) {
-        for shift in stride(from: 60, through: 0, by: -4) {
-            let digit = UInt8(truncatingIfNeeded: value >> UInt64(shift) & 15)
-            bytes.append(digit < 10 ? 0x30 + digit : 0x57 + digit)
-        }
-    }
-}
-
 private enum TraceContextKey: ServiceContextKey {
     typealias Value = TraceContext
 }
