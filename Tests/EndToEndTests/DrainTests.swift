@@ -32,14 +32,16 @@ import Testing
         }
     }
 
-    private static func publish(_ data: String, _ client: RedisClient) async throws {
+    /// Publishes, and waits until the handler has begun: what is delivered and not begun a drain hands back.
+    private static func publish(_ data: String, to worker: Running, _ client: RedisClient) async throws {
         try await client.send(
             RedisCommand(
                 "XADD", "soak:events:{numbered:0}", "*", "specversion", "1.0", "id", "t", "source", "test",
                 "type", "soak.numbered", "data", data))
-        try await eventually("it is delivered") {
-            let pending = try? await client.send(.xpending("soak:events:{numbered:0}", "free"))
-            return pending?.count == 1
+        let folder = worker.errorFile.split(separator: "/").dropLast().joined(separator: "/")
+        try await eventually("its handler has begun") {
+            let journal = try String(contentsOfFile: "/\(folder)/journal", encoding: .utf8)
+            return journal.split(separator: "\n").contains { $0.hasPrefix("S ") }
         }
     }
 
@@ -70,7 +72,7 @@ import Testing
         handler: String
     ) async throws {
         try await Self.withWorker(drainTimeout: 2) { worker, client, _ in
-            try await Self.publish(handler, client)
+            try await Self.publish(handler, to: worker, client)
             let (outcome, took) = try await Self.stop(worker, within: .seconds(30))
             #expect(outcome.ending == .exited(2), "\(outcome.errors)")
             let said = outcome.errors.contains("not settled within 2.0 seconds (FRESHET_DRAIN_TIMEOUT): 1 of")
@@ -84,7 +86,7 @@ import Testing
 
     @Test func `a second SIGTERM ends it at once, with 130`() async throws {
         try await Self.withWorker(drainTimeout: 60) { worker, client, _ in
-            try await Self.publish("slow", client)
+            try await Self.publish("slow", to: worker, client)
             worker.child.signal(SIGTERM)
             try await eventually("it drains") { worker.errors.contains("\"draining\"") }
             let (outcome, took) = try await Self.stop(worker, within: .seconds(30))
@@ -105,7 +107,7 @@ import Testing
 
     @Test func `what ended and cannot be settled is said at the limit`() async throws {
         try await Self.withWorker(waiting: 1000, drainTimeout: 4) { worker, client, server in
-            try await Self.publish("1", client)
+            try await Self.publish("1", to: worker, client)
             await server.kill()
             let (outcome, took) = try await Self.stop(worker, within: .seconds(40))
             #expect(outcome.ending == .exited(2), "\(outcome.errors)")
