@@ -56,7 +56,8 @@ import Testing
             let tool = ["trace", "o-1", "--namespace", "shop", "--redis-url", server.url]
             try await eventually("the story is told, and all of it is settled") {
                 let outcome = try await Program.run("freshet", tool, in: folder)
-                let lines = outcome.output.split(separator: "\n")
+                // On a busy machine an event may come so late after its cause that a line says so.
+                let lines = outcome.output.split(separator: "\n").filter { !$0.hasPrefix("wait: ") }
                 return outcome.ending == .exited(0) && lines.count == 5 && !outcome.output.contains("open:")
                     && lines[1].contains("  order.placed  ") && lines[1].contains("payment settled")
                     && outcome.output.contains("  └ payment.captured  ")
