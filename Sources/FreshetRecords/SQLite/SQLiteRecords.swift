@@ -65,7 +65,7 @@ public final class SQLiteRecords: Records {
         self.path = path
         self.configuration = configuration
         do {
-            queue = Guarded(try DatabaseQueue(path: path, configuration: configuration))
+            queue = Guarded(try Self.open(path, configuration))
         } catch {
             throw RecordsError(.cannotOpen, "cannot open the database '\(path)': \(Self.reason(error))")
         }
@@ -99,6 +99,19 @@ public final class SQLiteRecords: Records {
     }
 
     // MARK: - Sharing commits
+
+    /// Of two that open a new file at the same moment one can be told that it is locked, without being asked whether it waits: both
+    /// change the file's journal. It tries again, for two seconds.
+    private static func open(_ path: String, _ configuration: Configuration) throws -> DatabaseQueue {
+        let end = ContinuousClock.now + .seconds(2)
+        while true {
+            do { return try DatabaseQueue(path: path, configuration: configuration) } catch let error
+                as DatabaseError where error.resultCode == .SQLITE_BUSY && ContinuousClock.now < end
+            {
+                usleep(5000)
+            }
+        }
+    }
 
     private func start(_ server: Int) {
         if let queue = queue.withLock({ $0 }) {
@@ -138,7 +151,7 @@ public final class SQLiteRecords: Records {
     /// A connection that was opened while the file might only be read, or that lost it, stays so.
     private func reopen(_ server: Int) {
         do {
-            let new = try DatabaseQueue(path: path, configuration: configuration)
+            let new = try Self.open(path, configuration)
             queue.withLock { $0 = new }
             start(server)
         } catch {
