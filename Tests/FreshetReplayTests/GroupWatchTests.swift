@@ -30,6 +30,36 @@ import Testing
         }
     }
 
+    @Test(arguments: [true, false])
+    func `a group with a backlog that does not grow slows no replay`(isLagKnown: Bool) async throws {
+        try await Rig.with { rig in
+            try await rig.createGroup()
+            try await rig.publish(1...3000)
+            // Behind a deletion the server has no count.
+            if !isLagKnown {
+                let page = try await rig.client.send(
+                    .xrange(rig.keys().events, .zero ... .newest, count: 1500))
+                try await rig.redis("XDEL", rig.keys().events, #require(page.last).id)
+            }
+            let snapshot = try await rig.broker.snapshot(of: "payment", rig.keys(), countingUpTo: 1)
+            #expect(snapshot.log.marks.isLagKnown == isLagKnown)
+            var limits = ReplayLimits()
+            limits.errorRate = nil
+            var watch = GroupWatch(
+                "payment", Topic("orders"), limits, emptiesDeadLetters: false, on: rig.broker)
+            for _ in 0..<3 { _ = try await watch.look(put: 0, rate: 80_000) }
+            #expect(watch.brake == nil, "not at the first look either")
+            try await rig.redis(
+                "XREADGROUP", "GROUP", "payment", "c", "COUNT", 100, "STREAMS", rig.keys().events, ">")
+            try await rig.publish(3001...3050)
+            _ = try await watch.look(put: 0, rate: 80_000)
+            #expect(watch.brake == nil, "it catches up")
+            try await rig.publish(3051...3052)
+            _ = try await watch.look(put: 0, rate: 80_000)
+            #expect(watch.brake == 40_000)
+        }
+    }
+
     @Test func `too many that have not been taken are waited for, by the streams' lengths`() async throws {
         try await Rig.with { rig in
             try await rig.createGroup()

@@ -96,6 +96,16 @@ extension Broker {
         return GroupPace(seconds: seconds, partitions: partitions)
     }
 
+    /// How many more entries of a log wait for a group than did; negative when it catches up, nil when that cannot be told (as for `pace`).
+    package func growth(from before: StreamMarks, to after: StreamMarks, in log: String)
+        async throws(FreshetError) -> Int?
+    {
+        guard let first = before.added, let last = after.added,
+            let delivered = try await delivered(from: before, to: after, in: log)
+        else { return nil }
+        return last - first - delivered
+    }
+
     /// The server's own count where it has one. It has none after a rewind or a deletion: then what lies between is counted, which
     /// costs as much as was delivered meanwhile.
     private func delivered(from before: StreamMarks, to after: StreamMarks, in log: String)

@@ -12,6 +12,8 @@ struct GroupWatch {
         case stop(String)
     }
     private static let fewest = 100
+    /// Fewer that wait are no lag.
+    private static let manyWaiting = 1000
 
     private let group: GroupName
     private let topic: Topic
@@ -20,7 +22,8 @@ struct GroupWatch {
     private let emptiesDeadLetters: Bool
     private let broker: Broker
     private var failedBefore: Int?
-    private var lag = 0
+    /// Where the group stood in each log at the last look.
+    private var marks: [StreamMarks] = []
     /// How many of the redelivery streams' entries are not settled.
     private(set) var unsettled = 0
     /// The rate to which the live lag slows the replay.
@@ -38,19 +41,26 @@ struct GroupWatch {
     ///   - put: how many events this run has put there.
     ///   - rate: how many a second since the last look.
     mutating func look(put: Int, rate: Double) async throws(FreshetError) -> Verdict {
-        var (lag, waiting, failed, isWhole) = (0, 0, 0, true)
+        var (lag, growth, waiting, failed) = (0, 0, 0, 0)
+        var marks: [StreamMarks] = []
         unsettled = 0
         for partition in 0..<topic.partitions {
-            let snapshot = try await broker.snapshot(
-                of: group, broker.keys(topic.name, partition), countingUpTo: 20_000)
+            let keys = broker.keys(topic.name, partition)
+            let snapshot = try await broker.snapshot(of: group, keys, countingUpTo: Self.manyWaiting + 1)
             lag += snapshot.log.waiting.count
-            isWhole = isWhole && snapshot.log.waiting.isWhole
+            marks.append(snapshot.log.marks)
+            if partition < self.marks.count {
+                growth +=
+                    try await broker.growth(
+                        from: self.marks[partition], to: snapshot.log.marks, in: keys.events) ?? 0
+            }
             // What is settled leaves the stream.
             unsettled += snapshot.redelivery.length
             waiting += max(0, snapshot.redelivery.length - snapshot.redelivery.pending)
             failed += snapshot.delayed + snapshot.dead + snapshot.invalid
         }
-        slowDown(lag, isWhole, rate)
+        self.marks = marks
+        slowDown(lag > Self.manyWaiting && growth > 0, rate)
         if emptiesDeadLetters { failed += put }
         let before = failedBefore ?? failed
         failedBefore = before
@@ -65,10 +75,9 @@ struct GroupWatch {
         return limits.waiting.map { waiting >= $0 } == true ? .wait : .goOn
     }
 
-    /// Half as fast while what comes in by itself waits longer and longer, or is too much to be counted; twice as fast again when it does not.
-    private mutating func slowDown(_ lag: Int, _ isWhole: Bool, _ rate: Double) {
-        defer { self.lag = lag }
-        if !isWhole || lag > max(1000, self.lag) {
+    /// Half as fast while what comes in by itself waits longer and longer; twice as fast again when it does not, however much waits.
+    private mutating func slowDown(_ fallsBehind: Bool, _ rate: Double) {
+        if fallsBehind {
             brake = max(10, (brake ?? max(rate, 1000)) / 2)
         } else if let now = brake {
             brake = now > 100_000 ? nil : now * 2
