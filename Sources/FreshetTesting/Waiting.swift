@@ -11,11 +11,14 @@ public struct NotInTime: Error, CustomStringConvertible {
 ///
 /// - Throws: `NotInTime` when it does not hold within the limit, and what the condition throws.
 public func eventually(
-    _ what: String, within limit: Duration = .seconds(30), _ condition: () async throws -> Bool
+    _ what: String, within limit: Duration = .seconds(30), showing last: @autoclosure () -> String = "",
+    _ condition: () async throws -> Bool
 ) async throws {
     let deadline = ContinuousClock.now + limit
     while try await !condition() {
-        guard ContinuousClock.now < deadline else { throw NotInTime(description: "not in \(limit): \(what)") }
+        guard ContinuousClock.now < deadline else {
+            throw NotInTime(description: "not in \(limit): \(what)\n\(last())")
+        }
         try await Task.sleep(for: .milliseconds(5))
     }
 }

@@ -203,10 +203,10 @@ import Tracing
         #expect(body.contains(#""name":"a""#) && !body.contains("status"))
         #expect(body.contains(#""droppedEventsCount":72"#))
         var context = ServiceContext.topLevel
-        context.trace = TraceContext(
-            traceparent: "00-\(String(repeating: "a", count: 32))-\(String(repeating: "b", count: 16))-00")
+        context.trace = Traceparent(
+            "00-\(String(repeating: "a", count: 32))-\(String(repeating: "b", count: 16))-00")
         let child = tracer.startSpan("c", context: context)
-        #expect(!child.isRecording && child.context.trace?.traceparent == context.trace?.traceparent)
+        #expect(!child.isRecording && child.context.trace?.text == context.trace?.text)
         child.end()
         #expect(queue.take().isEmpty)
     }
@@ -290,14 +290,14 @@ func settings(_ environment: [String: String], _ warn: (String) -> Void = { _ in
         #expect(try sampler("parentbased_traceidratio", "0.01") == .parentBased(root: .ratio(0.01)))
         let (half, quarter) = (TraceSampler.ratio(0.5), TraceSampler.ratio(0.25))
         let ids = (0..<10_000).map { _ in (UInt64.random(in: 0 ... .max), UInt64.random(in: 0 ... .max)) }
-        let kept = ids.filter { half.samples($0, under: nil) }
+        let kept = ids.filter { half.samples($0, below: nil) }
         #expect((4700...5300).contains(kept.count))
-        #expect(ids.allSatisfy { !quarter.samples($0, under: nil) || half.samples($0, under: nil) })
-        let unsampled = TraceContext(traceID: (1, 1), spanID: 1, isSampled: false)
-        #expect(!TraceSampler.parentBased(root: .alwaysOn).samples((1, 1), under: unsampled))
+        #expect(ids.allSatisfy { !quarter.samples($0, below: nil) || half.samples($0, below: nil) })
+        let unsampled = Traceparent(traceID: (1, 1), spanID: 1, isSampled: false)
+        #expect(!TraceSampler.parentBased(root: .alwaysOn).samples((1, 1), below: unsampled))
         #expect(
-            !TraceSampler.ratio(0).samples((0, 0), under: nil)
-                && TraceSampler.ratio(1).samples((0, .max), under: nil))
+            !TraceSampler.ratio(0).samples((0, 0), below: nil)
+                && TraceSampler.ratio(1).samples((0, .max), below: nil))
     }
 
     @Test(arguments: [
@@ -310,14 +310,37 @@ func settings(_ environment: [String: String], _ warn: (String) -> Void = { _ in
         "00-4bf92f3577b34da6a3ce929d0e0e473é-00f067aa0ba902b7-01",
     ])
     func `what is no traceparent is none`(text: String) {
-        #expect(TraceContext(traceparent: text) == nil)
+        #expect(Traceparent(text) == nil)
+    }
+
+    @Test func `a traceparent has digits of base 16, lower case, wherever there are any`() throws {
+        let text = Array("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".utf8)
+        for place in text.indices where ![2, 35, 52].contains(place) {
+            for byte in UInt8(1)..<128 {
+                var other = text
+                other[place] = byte
+                let written = String(decoding: other, as: UTF8.self)
+                let isDigit = "0123456789abcdef".utf8.contains(byte)
+                let read = Traceparent(written)
+                // Another version may have more, not less.
+                if place < 2 {
+                    #expect((read != nil) == isDigit, "\(written)")
+                } else if place < 53 {
+                    #expect(read?.text == (isDigit ? written : nil), "\(written)")
+                } else {
+                    #expect(
+                        read.map { "\($0.flags)" }
+                            == (isDigit ? "\(UInt8(written.suffix(2), radix: 16) ?? 0)" : nil))
+                }
+            }
+        }
     }
 
     @Test func `a traceparent is read and written, of newer versions what is known of them`() throws {
         let text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-        let context = try #require(TraceContext(traceparent: text))
-        #expect(context.isSampled && context.spanID == 0x00f0_67aa_0ba9_02b7 && context.traceparent == text)
-        #expect(TraceContext(traceparent: text.dropLast() + "2")?.isSampled == false)
-        #expect(TraceContext(traceparent: "01" + text.dropFirst(2) + "-more")?.traceparent == text)
+        let context = try #require(Traceparent(text))
+        #expect(context.isSampled && context.spanID == 0x00f0_67aa_0ba9_02b7 && context.text == text)
+        #expect(Traceparent(text.dropLast() + "2")?.isSampled == false)
+        #expect(Traceparent("01" + text.dropFirst(2) + "-more")?.text == text)
     }
 }

@@ -14,7 +14,7 @@ import Tracing
         var delivery: String?
         var current: String?
         var lane: String?
-        var child: TraceContext?
+        var child: Traceparent?
         var isRecorded = false
     }
 
@@ -50,8 +50,8 @@ import Tracing
                     let context = ServiceContext.current ?? .topLevel
                     let child = tracer.startSpan("work", context: context)
                     var found = Seen(
-                        delivery: delivery.traceparent, current: context.trace?.traceparent,
-                        lane: context.unrecordedTraceparent, child: child.context.trace)
+                        delivery: delivery.traceparent, current: context.trace?.text,
+                        lane: context.unrecordedTrace?.text, child: child.context.trace)
                     found.isRecorded = child.isRecording
                     child.end()
                     work(seen.count)
@@ -91,11 +91,11 @@ import Tracing
             for number in [0, 2, 3] {
                 let found = seen[number]
                 #expect(found.delivery == sent[number] && found.current == sent[number])
-                #expect(found.child?.traceparent == sent[number] && !found.isRecorded)
+                #expect(found.child?.text == sent[number] && !found.isRecorded)
                 #expect(published[number] == sent[number])
                 #expect(found.lane == sent[number], "nothing was made for it")
             }
-            let own = try #require(seen[1].current.flatMap(TraceContext.init(traceparent:)))
+            let own = try #require(seen[1].current.flatMap(Traceparent.init))
             #expect(own.isSampled && own.traceID.low == 0x2222_2222_2222_2222)
             #expect(seen[1].current != sent[1] && seen[1].isRecorded && seen[1].lane == nil)
             #expect(seen[1].child?.traceID.low == own.traceID.low && seen[1].child?.spanID != own.spanID)
@@ -114,9 +114,9 @@ import Tracing
     func `what comes from no trace begins one, as the sampler says`(traceparent: String?) async throws {
         try await Self.withRig { rig in
             let (seen, published) = try await rig.handle([Self.traceparent(1), traceparent])
-            let own = try #require(seen[1].current.flatMap(TraceContext.init(traceparent:)))
+            let own = try #require(seen[1].current.flatMap(Traceparent.init))
             #expect(own.isSampled && seen[1].isRecorded && seen[1].lane == nil)
-            let answer = try #require(published[1].flatMap(TraceContext.init(traceparent:)))
+            let answer = try #require(published[1].flatMap(Traceparent.init))
             #expect(answer.traceID.low == own.traceID.low)
             #expect(own.traceID.low != 0x1111_1111_1111_1111)
             #expect(rig.queue.take().count { $0.context.traceID.low == own.traceID.low } == 4)
@@ -132,12 +132,12 @@ import Tracing
                     kept.withLock { $0 = .current ?? .topLevel }
                 } else {
                     let context = kept.withLock { $0 }
-                    later.withLock { $0.append(context.trace?.traceparent) }
+                    later.withLock { $0.append(context.trace?.text) }
                 }
             }
             let context = kept.withLock { $0 }
             #expect(later.withLock { $0 } == [Self.traceparent(1), Self.traceparent(1)])
-            #expect(context.trace?.traceparent == Self.traceparent(1), "also when the lane has ended")
+            #expect(context.trace?.text == Self.traceparent(1), "also when the lane has ended")
             #expect(!rig.tracer.startSpan("late", context: context).isRecording)
         }
     }

@@ -38,7 +38,7 @@ final class HandledNow: Sendable {
         }
     }
 
-    /// See `ServiceContext.unrecordedTraceparent`.
+    /// See `ServiceContext.unrecordedTrace`.
     var unrecordedTrace: PublishedTrace { state.withLock { $0.unrecordedTrace } }
 
     var metadata: Logger.Metadata {

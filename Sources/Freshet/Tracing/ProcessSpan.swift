@@ -13,17 +13,21 @@ final class ProcessSpan: Sendable {
 
     private let tracing: TopicTracing
     private let span: any Span
-    /// The delivery, or the first one of a batch; nil when nothing is recorded.
-    private let delivery: Delivery?
+    private let context: ServiceContext
+    /// Nil when nothing is recorded.
+    private let subject: SpanSubject?
     private let count: Int
     private let settling: Guarded<(span: (any Span)?, left: Int)>
 
-    private init(_ span: any Span, of delivery: Delivery, count: Int, _ tracing: TopicTracing) {
+    private init(
+        _ span: any Span, in context: ServiceContext, about subject: SpanSubject, _ tracing: TopicTracing
+    ) {
         self.span = span
-        self.count = count
+        self.context = context
+        count = subject.count
         self.tracing = tracing
-        self.delivery = span.isRecording ? delivery : nil
-        settling = Guarded((nil, count))
+        self.subject = span.isRecording ? subject : nil
+        settling = Guarded((nil, subject.count))
     }
 
     /// A handler's run begins, in this context.
@@ -36,19 +40,19 @@ final class ProcessSpan: Sendable {
         -> (context: ServiceContext, span: ProcessSpan?)
     {
         let count = others.count + 1
-        let published = delivery.event.traceparent
         var beginsTrace = count > 1 || delivery.isReplay || delivery.isLate
         if beginsTrace, delivery.event.isInUnrecordedTrace {
             beginsTrace = !others.allSatisfy(\.event.isInUnrecordedTrace)
         }
-        let parent = beginsTrace ? ServiceContext.topLevel : tracing.context(of: published)
-        let span = tracing.processSpan(in: parent, count: count, of: delivery)
-        if !span.isRecording, count > 1 || published != nil { return (span.context, nil) }
+        let subject = tracing.subject(delivery, of: count)
+        let span = tracing.processSpan(below: beginsTrace ? .none : delivery.event.trace, about: subject)
+        let context = span.context
+        if !span.isRecording, count > 1 || !delivery.event.trace.isNone { return (context, nil) }
         if beginsTrace {
             link(span, to: delivery, in: count, tracing)
             for other in others { link(span, to: other, in: count, tracing) }
         }
-        return (span.context, ProcessSpan(span, of: delivery, count: count, tracing))
+        return (context, ProcessSpan(span, in: context, about: subject, tracing))
     }
 
     private static func link(
@@ -67,16 +71,16 @@ final class ProcessSpan: Sendable {
 
     /// Where what follows from the delivery goes on: the events of a batch each with their own trace.
     func traceparent(of event: Event) -> String? {
-        if count > 1 || delivery == nil, let own = event.traceparent { return own }
-        return tracing.traceparent(of: span.context)
+        if count > 1 || subject == nil, let own = event.traceparent { return own }
+        return tracing.trace(of: context).text
     }
 
     /// The handler has ended, and settling begins with the first of its events.
     func isSettling(as outcome: Outcome) {
-        guard let delivery else { return }
+        guard let subject else { return }
         settling.withLock { settling in
             guard settling.span == nil else { return }
-            settling.span = tracing.settleSpan(in: span.context, count: count, of: delivery, as: outcome)
+            settling.span = tracing.settleSpan(in: context, about: subject, as: outcome)
         }
     }
 
@@ -84,7 +88,7 @@ final class ProcessSpan: Sendable {
     ///
     /// - Parameter other: what became of it in the end, when that is something else.
     func settled(_ other: Outcome? = nil) {
-        guard delivery != nil else { return }
+        guard subject != nil else { return }
         settling.withLock { settling in
             settling.left -= 1
             if let other { settling.span?.attributes["freshet.outcome"] = other.rawValue }

@@ -11,10 +11,10 @@ struct PublishSpans {
 
     init(_ events: [Event], to topic: Topic, _ tracing: TopicTracing) {
         self.events = events
-        let current = ServiceContext.current.flatMap { tracing.traceparent(of: $0) == nil ? nil : $0 }
-        var groups: [(traceparent: String?, members: [Int])] = []
+        let current = ServiceContext.current.flatMap { tracing.trace(of: $0).isNone ? nil : $0 }
+        var groups: [(trace: PublishedTrace, members: [Int])] = []
         if current != nil {
-            groups = [(nil, Array(events.indices))]
+            groups = [(.none, Array(events.indices))]
         } else {
             var places: [String?: Int] = [:]
             for index in events.indices {
@@ -23,22 +23,20 @@ struct PublishSpans {
                     groups[place].members.append(index)
                 } else {
                     places[traceparent] = groups.count
-                    groups.append((traceparent, [index]))
+                    groups.append((events[index].trace, [index]))
                 }
             }
         }
-        for (traceparent, members) in groups {
+        for (trace, members) in groups {
             let first = events[members[0]]
             let partition = first.partitionKey.map(topic.partition) ?? (topic.partitions == 1 ? 0 : nil)
             let span = tracing.publishSpan(
-                in: current ?? tracing.context(of: traceparent), count: members.count, of: first,
-                partition: partition)
+                in: current ?? .topLevel, below: trace, count: members.count, of: first, partition: partition)
             spans.append((span, members))
             // A trace that is not recorded goes on as it came: another id in it would name nothing.
-            if !span.isRecording, traceparent != nil { continue }
-            if let own = tracing.traceparent(of: span.context) {
-                for index in members { self.events[index].traceparent = own }
-            }
+            if !span.isRecording, !trace.isNone { continue }
+            let own = tracing.trace(of: span.context)
+            if !own.isNone { for index in members { self.events[index].trace = own } }
         }
     }
 

@@ -5,72 +5,84 @@ internal import Tracing
 ///
 /// The W3C context travels in the event's `traceparent`, whatever the tracer: it injects and extracts that one key.
 final class TopicTracing: Sendable {
-    let tracer: any Tracer
+    /// What all spans of one kind say.
+    private struct Operation: Sendable {
+        let name: String
+        let kind: SpanKind
+        let attributes: [(key: String, value: SpanAttribute)]
+    }
+
     /// Whether what was published in a trace that is not recorded need not be shown to the tracer.
     let followsParents: Bool
-    private let names: (publish: String, process: String, settle: String)
-    private let attributes: (publish: SpanAttributes, process: SpanAttributes, settle: SpanAttributes)
+    private let tracer: any Tracer
+    /// The same, when it is one.
+    private let eventTracer: (any EventTracer)?
+    private let operations: (publish: Operation, process: Operation, settle: Operation)
 
     /// Nil without a tracer.
     init?(_ tracer: (any Tracer)?, topic: TopicName, group: GroupName? = nil, consumer: ConsumerName? = nil) {
         guard let tracer else { return nil }
         self.tracer = tracer
-        followsParents = (tracer as? any FollowingTracer)?.followsParents ?? false
-        names = ("publish \(topic)", "process \(topic)", "settle \(topic)")
-        func all(_ name: String, _ type: String) -> SpanAttributes {
-            var attributes: [String: SpanAttribute] = [
-                "messaging.system": "redis", "messaging.destination.name": .string(topic.rawValue),
-                "messaging.operation.name": .string(name), "messaging.operation.type": .string(type),
+        eventTracer = tracer as? any EventTracer
+        followsParents = eventTracer?.followsParents ?? false
+        func operation(_ name: String, _ type: String, _ kind: SpanKind) -> Operation {
+            var attributes: [(key: String, value: SpanAttribute)] = [
+                ("messaging.system", "redis"), ("messaging.destination.name", .string(topic.rawValue)),
+                ("messaging.operation.name", .string(name)), ("messaging.operation.type", .string(type)),
             ]
-            if let group { attributes["messaging.consumer.group.name"] = .string(group.rawValue) }
-            if let consumer { attributes["messaging.client.id"] = .string(consumer.rawValue) }
-            // With room for those of a span: its copy is then a copy, and nothing is hashed anew.
-            attributes.reserveCapacity(12)
-            return SpanAttributes(attributes)
+            if let group { attributes.append(("messaging.consumer.group.name", .string(group.rawValue))) }
+            if let consumer { attributes.append(("messaging.client.id", .string(consumer.rawValue))) }
+            return Operation(name: "\(name) \(topic)", kind: kind, attributes: attributes)
         }
-        attributes = (all("publish", "send"), all("process", "process"), all("settle", "settle"))
+        operations = (
+            operation("publish", "send", .producer), operation("process", "process", .consumer),
+            operation("settle", "settle", .client)
+        )
     }
 
     /// The span of publishing so many events; the one event when it is one.
-    func publishSpan(in context: ServiceContext, count: Int, of event: Event, partition: Int?) -> any Span {
-        start(names.publish, .producer, in: context) { span in
-            var attributes = self.attributes.publish
-            attributes.add(event, of: count)
-            if count == 1, let partition { attributes["messaging.destination.partition.id"] = "\(partition)" }
-            span.attributes = attributes
-        }
+    func publishSpan(
+        in context: ServiceContext, below parent: PublishedTrace, count: Int, of event: Event, partition: Int?
+    ) -> any Span {
+        let operation = operations.publish
+        return start(
+            operation, in: context, below: parent,
+            about: SpanSubject(operation.attributes, event, of: count, partition: partition))
     }
 
-    /// The span of a handler's run with so many events; the one delivery when it is one.
-    func processSpan(in context: ServiceContext, count: Int, of delivery: Delivery) -> any Span {
-        start(names.process, .consumer, in: context) { span in
-            var attributes = self.attributes.process
-            attributes.add(delivery, of: count)
-            if count == 1 {
-                if delivery.attempt > 1 { attributes["freshet.attempt"] = delivery.attempt }
-                if let replay = delivery.replay { attributes["freshet.replay.id"] = replay.id }
-            }
-            span.attributes = attributes
-        }
+    /// What the spans of handling so many events are about; the one delivery when it is one.
+    func subject(_ delivery: Delivery, of count: Int) -> SpanSubject {
+        var subject = SpanSubject(
+            operations.process.attributes, delivery.event, of: count, partition: delivery.partition)
+        subject.attempt = delivery.attempt
+        subject.replayID = delivery.replay?.id
+        return subject
+    }
+
+    /// The span of a handler's run.
+    func processSpan(below parent: PublishedTrace, about subject: SpanSubject) -> any Span {
+        start(operations.process, in: .topLevel, below: parent, about: subject)
     }
 
     /// The span from a handler's end until the server has confirmed what became of the events.
-    func settleSpan(in context: ServiceContext, count: Int, of delivery: Delivery, as outcome: Outcome)
-        -> any Span
-    {
-        start(names.settle, .client, in: context) { span in
-            var attributes = self.attributes.settle
-            attributes.add(delivery, of: count)
-            attributes.set("freshet.outcome", value: .string(outcome.rawValue))
-            span.attributes = attributes
-        }
+    func settleSpan(in context: ServiceContext, about subject: SpanSubject, as outcome: Outcome) -> any Span {
+        var subject = subject
+        subject.common = operations.settle.attributes
+        subject.outcome = outcome
+        return start(operations.settle, in: context, below: .none, about: subject)
     }
 
     private func start(
-        _ name: String, _ kind: SpanKind, in context: ServiceContext, _ describe: (any Span) -> Void
+        _ operation: Operation, in context: ServiceContext, below parent: PublishedTrace,
+        about subject: SpanSubject
     ) -> any Span {
-        let span: any Span = tracer.startSpan(name, context: context, ofKind: kind)
-        if span.isRecording { describe(span) }
+        if let eventTracer {
+            return eventTracer.startSpan(
+                operation.name, ofKind: operation.kind, below: parent.read, in: context, about: subject)
+        }
+        let context = parent.isNone ? context : self.context(of: parent.text)
+        let span: any Span = tracer.startSpan(operation.name, context: context, ofKind: operation.kind)
+        if span.isRecording { span.attributes = subject.attributes }
         return span
     }
 
@@ -83,31 +95,12 @@ final class TopicTracing: Sendable {
         return context
     }
 
-    /// The `traceparent` of what happens in this context; nil when it is in no trace.
-    func traceparent(of context: ServiceContext) -> String? {
+    /// The trace of what happens in this context.
+    func trace(of context: ServiceContext) -> PublishedTrace {
+        if let eventTracer { return eventTracer.trace(of: context).map { .known($0) } ?? .none }
         var traceparent: String?
         tracer.inject(context, into: &traceparent, using: TraceparentInjector())
-        return traceparent
-    }
-}
-
-extension SpanAttributes {
-    fileprivate mutating func add(_ event: Event, of count: Int) {
-        if count == 1 {
-            set("messaging.message.id", value: .string(event.id))
-            if let story = event.correlationID {
-                set("messaging.message.conversation_id", value: .string(story))
-            }
-        } else {
-            set("messaging.batch.message_count", value: .int64(Int64(count)))
-        }
-    }
-
-    fileprivate mutating func add(_ delivery: Delivery, of count: Int) {
-        add(delivery.event, of: count)
-        if count == 1 {
-            set("messaging.destination.partition.id", value: .string("\(delivery.partition)"))
-        }
+        return PublishedTrace(traceparent)
     }
 }
 

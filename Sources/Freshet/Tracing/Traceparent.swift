@@ -40,27 +40,46 @@ package struct Traceparent: Sendable {
 
     private static func read(_ bytes: UnsafeRawBufferPointer) -> (Traceparent, version: UInt64)? {
         guard bytes.count >= 55, unsafe bytes[2] == 0x2d, unsafe bytes[35] == 0x2d, unsafe bytes[52] == 0x2d,
-            let version = unsafe number(bytes, 0, 2), let high = unsafe number(bytes, 3, 16),
-            let low = unsafe number(bytes, 19, 16), let span = unsafe number(bytes, 36, 16),
-            let flags = unsafe number(bytes, 53, 2),
+            let version = unsafe pair(bytes, 0), let high = unsafe number(bytes, 3),
+            let low = unsafe number(bytes, 19), let span = unsafe number(bytes, 36),
+            let flags = unsafe pair(bytes, 53),
             version != 255, high | low != 0, span != 0
         else { return nil }
         guard unsafe bytes.count == 55 || version > 0 && bytes[55] == 0x2d else { return nil }
         return (Traceparent(high, low, span, flags), version)
     }
 
-    /// Of lower-case digits of base 16; nil when there are others.
-    private static func number(_ bytes: UnsafeRawBufferPointer, _ start: Int, _ count: Int) -> UInt64? {
-        var value: UInt64 = 0
-        for index in start..<start + count {
-            let byte = unsafe bytes[index]
-            switch byte {
-            case 0x30...0x39: value = value << 4 | UInt64(byte - 0x30)
-            case 0x61...0x66: value = value << 4 | UInt64(byte - 0x57)
-            default: return nil
-            }
-        }
-        return value
+    /// Of sixteen lower-case digits of base 16; nil when there are others.
+    private static func number(_ bytes: UnsafeRawBufferPointer, _ start: Int) -> UInt64? {
+        guard let high = unsafe digits(bytes.loadUnaligned(fromByteOffset: start, as: UInt64.self)),
+            let low = unsafe digits(bytes.loadUnaligned(fromByteOffset: start + 8, as: UInt64.self))
+        else { return nil }
+        return high << 32 | low
+    }
+
+    /// Of two.
+    private static func pair(_ bytes: UnsafeRawBufferPointer, _ start: Int) -> UInt64? {
+        let zeros: UInt64 = 0x3030_3030_3030
+        let pair = unsafe UInt64(bytes.loadUnaligned(fromByteOffset: start, as: UInt16.self).littleEndian)
+        return digits((pair << 48 | zeros).littleEndian)
+    }
+
+    /// The value of eight digits, all at once: one by one they took 2 % of the time of delivering an event
+    /// (`perf`, `bench delivery --with traces`).
+    private static func digits(_ text: UInt64) -> UInt64? {
+        // The first digit is the highest byte. In each byte: 0 to 9 is 0x30 and more, a to f is 0x61 and more.
+        let text = text.bigEndian
+        let letters = text >> 6 & 0x0101_0101_0101_0101
+        let low = text & 0x0f0f_0f0f_0f0f_0f0f
+        let tooLarge = (low + 0x0606_0606_0606_0606 + letters * 3) & 0x1010_1010_1010_1010
+        let notZero = (low + 0x0f0f_0f0f_0f0f_0f0f) >> 4
+        guard text & 0xf0f0_f0f0_f0f0_f0f0 == 0x3030_3030_3030_3030 + letters * 0x30, tooLarge == 0,
+            letters & ~notZero == 0
+        else { return nil }
+        var value = low + letters * 9
+        value = (value | value >> 4) & 0x00ff_00ff_00ff_00ff
+        value = (value | value >> 8) & 0x0000_ffff_0000_ffff
+        return (value | value >> 16) & 0xffff_ffff
     }
 
     /// As it travels, in version 00.
@@ -115,14 +134,17 @@ enum PublishedTrace: Sendable {
         }
     }
 
-    /// Whether it is that of a trace which is not recorded.
-    var isUnrecorded: Bool {
+    /// What can be read of it.
+    var read: Traceparent? {
         switch self {
-        case .none: false
-        case .known(let trace): !trace.isSampled
-        case .other(let text): Traceparent(text)?.isSampled == false
+        case .none: nil
+        case .known(let trace): trace
+        case .other(let text): Traceparent(text)
         }
     }
+
+    /// Whether it is that of a trace which is not recorded.
+    var isUnrecorded: Bool { read?.isSampled == false }
 
     var isNone: Bool { if case .none = self { true } else { false } }
 }

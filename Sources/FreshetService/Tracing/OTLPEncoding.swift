@@ -1,3 +1,4 @@
+internal import Freshet
 internal import Synchronization
 internal import Tracing
 
@@ -94,7 +95,7 @@ private struct JSONText {
         quoted(span.start)
         raw(#","endTimeUnixNano":"#)
         quoted(contents.end)
-        let dropped = attributes(contents.attributes)
+        let dropped = contents.subject.map { attributes($0.forEach) } ?? attributes(contents.attributes)
         if dropped > 0 {
             raw(#","droppedAttributesCount":"#)
             number(dropped)
@@ -153,17 +154,21 @@ private struct JSONText {
     /// Appends them as a member; returns how many were left out.
     @discardableResult
     private mutating func attributes(_ attributes: SpanAttributes) -> Int {
-        guard !attributes.isEmpty else { return 0 }
+        attributes.isEmpty ? 0 : self.attributes(attributes.forEach)
+    }
+
+    /// The same for some, at least one.
+    private mutating func attributes(_ forEach: ((String, SpanAttribute) -> Void) -> Void) -> Int {
         raw(#","attributes":["#)
         var count = 0
-        attributes.forEach { key, value in
-            guard count < SpanRecord.most else { return }
-            if count > 0 { raw(",") }
+        forEach { key, value in
             count += 1
+            guard count <= SpanRecord.most else { return }
+            if count > 1 { raw(",") }
             attribute(key, value)
         }
         raw("]")
-        return attributes.count - count
+        return max(0, count - SpanRecord.most)
     }
 
     mutating func attribute(_ key: String, _ value: SpanAttribute) {

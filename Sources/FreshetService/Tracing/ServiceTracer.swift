@@ -1,9 +1,9 @@
-internal import Freshet
+package import Freshet
 internal import Synchronization
 package import Tracing
 
 /// A tracer that makes spans with W3C contexts, and hands those that are recorded to a queue when they end.
-package struct ServiceTracer: FollowingTracer {
+package struct ServiceTracer: EventTracer {
     private let sampler: TraceSampler
     private let queue: SpanQueue
     private let ids = TraceIDs()
@@ -20,20 +20,38 @@ package struct ServiceTracer: FollowingTracer {
         _ operationName: String, context: @autoclosure () -> ServiceContext, ofKind kind: SpanKind,
         at instant: @autoclosure () -> Instant, function: String, file fileID: String, line: UInt
     ) -> TraceSpan {
-        var context = context()
-        let parent = context.trace
-        let traceID = parent?.traceID ?? (ids.next(), ids.next())
-        let isSampled = sampler.samples(traceID, under: parent)
-        // What is not recorded needs no id of its own.
-        if !isSampled, parent?.isSampled == false { return TraceSpan(context: context, record: nil) }
-        let own = TraceContext(traceID: traceID, spanID: ids.next(), isSampled: isSampled)
-        context.trace = own
-        guard isSampled else { return TraceSpan(context: context, record: nil) }
-        let record = SpanRecord(
-            operationName, own, parentID: parent?.spanID, kind: kind, start: instant().nanosecondsSinceEpoch,
-            to: queue)
-        return TraceSpan(context: context, record: record)
+        let context = context()
+        return start(
+            operationName, ofKind: kind, below: context.trace, in: context,
+            at: instant().nanosecondsSinceEpoch)
     }
+
+    package func startSpan(
+        _ name: String, ofKind kind: SpanKind, below parent: Traceparent?, in context: ServiceContext,
+        about subject: SpanSubject
+    ) -> any Tracing.Span {
+        let parent = parent ?? context.trace
+        return start(
+            name, ofKind: kind, below: parent, in: context, at: DefaultTracerClock.now.nanosecondsSinceEpoch,
+            about: subject)
+    }
+
+    private func start(
+        _ name: String, ofKind kind: SpanKind, below parent: Traceparent?, in context: ServiceContext,
+        at start: @autoclosure () -> UInt64, about subject: SpanSubject? = nil
+    ) -> TraceSpan {
+        let traceID = parent?.traceID ?? (ids.next(), ids.next())
+        let isSampled = sampler.samples(traceID, below: parent)
+        // What is not recorded needs no id of its own.
+        if let parent, !isSampled, !parent.isSampled { return TraceSpan(parent, in: context) }
+        let own = Traceparent(traceID: traceID, spanID: ids.next(), isSampled: isSampled)
+        guard isSampled else { return TraceSpan(own, in: context) }
+        let record = SpanRecord(
+            name, own, parentID: parent?.spanID, kind: kind, start: start(), about: subject, to: queue)
+        return TraceSpan(own, in: context, record)
+    }
+
+    package func trace(of context: ServiceContext) -> Traceparent? { context.trace }
 
     package func startAnySpan<Instant: TracerInstant>(
         _ operationName: String, context: @autoclosure () -> ServiceContext, ofKind kind: SpanKind,
@@ -51,7 +69,7 @@ package struct ServiceTracer: FollowingTracer {
         _ carrier: Carrier, into context: inout ServiceContext, using extractor: Extract
     ) where Extract.Carrier == Carrier {
         guard let traceparent = extractor.extract(key: "traceparent", from: carrier),
-            let trace = TraceContext(traceparent: traceparent)
+            let trace = Traceparent(traceparent)
         else { return }
         context.trace = trace
     }
@@ -60,7 +78,7 @@ package struct ServiceTracer: FollowingTracer {
         _ context: ServiceContext, into carrier: inout Carrier, using injector: Inject
     ) where Inject.Carrier == Carrier {
         guard let trace = context.trace else { return }
-        injector.inject(trace.traceparent, forKey: "traceparent", into: &carrier)
+        injector.inject(trace.text, forKey: "traceparent", into: &carrier)
     }
 }
 

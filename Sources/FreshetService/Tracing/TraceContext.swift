@@ -1,31 +1,11 @@
-internal import Freshet
-internal import Tracing
+package import Freshet
+package import Tracing
 
-/// Which trace and span something belongs to, as W3C Trace Context has it. A class: a context's dictionary then holds it as it is.
-package final class TraceContext: Sendable {
-    /// The id of the trace.
-    package let traceID: (high: UInt64, low: UInt64)
-    /// The id of the span.
-    package let spanID: UInt64
-    /// Whether the trace is recorded.
-    package let isSampled: Bool
+/// Which trace and span something belongs to. A class: a context's dictionary then holds it as it is.
+final class TraceContext: Sendable {
+    let trace: Traceparent
 
-    init(traceID: (high: UInt64, low: UInt64), spanID: UInt64, isSampled: Bool) {
-        self.traceID = traceID
-        self.spanID = spanID
-        self.isSampled = isSampled
-    }
-
-    /// Of a `traceparent`; nil when it is none. Of a newer version what version 00 has is read.
-    package convenience init?(traceparent: String) {
-        guard let read = Traceparent(traceparent) else { return nil }
-        self.init(traceID: read.traceID, spanID: read.spanID, isSampled: read.isSampled)
-    }
-
-    /// As it travels.
-    package var traceparent: String {
-        Traceparent(traceID: traceID, spanID: spanID, isSampled: isSampled).text
-    }
+    init(_ trace: Traceparent) { self.trace = trace }
 }
 
 private enum TraceContextKey: ServiceContextKey {
@@ -34,8 +14,15 @@ private enum TraceContextKey: ServiceContextKey {
 
 extension ServiceContext {
     /// The span that this is the context of; nil when it is in no trace.
-    package var trace: TraceContext? {
-        get { self[TraceContextKey.self] ?? unrecordedTraceparent.flatMap(TraceContext.init(traceparent:)) }
-        set { self[TraceContextKey.self] = newValue }
+    package var trace: Traceparent? {
+        get { self[TraceContextKey.self]?.trace ?? unrecordedTrace }
+        set { self[TraceContextKey.self] = newValue.map(TraceContext.init) }
+    }
+
+    /// The context of a span.
+    func within(_ span: TraceContext) -> ServiceContext {
+        var context = self
+        context[TraceContextKey.self] = span
+        return context
     }
 }

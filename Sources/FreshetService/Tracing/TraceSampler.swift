@@ -1,3 +1,5 @@
+internal import Freshet
+
 /// Which traces are recorded, as OpenTelemetry's samplers have it.
 package enum TraceSampler: Sendable, Hashable {
     case alwaysOn
@@ -7,12 +9,12 @@ package enum TraceSampler: Sendable, Hashable {
     /// As the parent span; at a root as the other says.
     indirect case parentBased(root: TraceSampler)
 
-    func samples(_ traceID: (high: UInt64, low: UInt64), under parent: TraceContext?) -> Bool {
+    func samples(_ traceID: (high: UInt64, low: UInt64), below parent: Traceparent?) -> Bool {
         switch self {
         case .alwaysOn: true
         case .alwaysOff: false
         case .ratio(let ratio): ratio >= 1 || Double(traceID.low >> 1) < ratio * 0x1p63
-        case .parentBased(let root): parent?.isSampled ?? root.samples(traceID, under: nil)
+        case .parentBased(let root): parent?.isSampled ?? root.samples(traceID, below: nil)
         }
     }
 }

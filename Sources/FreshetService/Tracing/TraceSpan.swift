@@ -1,11 +1,21 @@
+internal import Freshet
 internal import Synchronization
 package import Tracing
 
 /// A span: its context, and what is recorded of it when its trace is.
 package struct TraceSpan: Tracing.Span {
-    /// The context of what happens in it.
-    package let context: ServiceContext
+    private let surroundings: ServiceContext
+    private let own: TraceContext
     let record: SpanRecord?
+
+    init(_ own: Traceparent, in context: ServiceContext, _ record: SpanRecord? = nil) {
+        surroundings = context
+        self.own = TraceContext(own)
+        self.record = record
+    }
+
+    /// The context of what happens in it; made when it is asked for.
+    package var context: ServiceContext { surroundings.within(own) }
 
     package var isRecording: Bool { record?.contents.withLock { !$0.isEnded } ?? false }
 
@@ -15,8 +25,8 @@ package struct TraceSpan: Tracing.Span {
     }
 
     package var attributes: SpanAttributes {
-        get { record?.contents.withLock { $0.attributes } ?? [:] }
-        nonmutating set { record?.change { $0.attributes = newValue } }
+        get { record?.contents.withLock { $0.subject?.attributes ?? $0.attributes } ?? [:] }
+        nonmutating set { record?.change { ($0.subject, $0.attributes) = (nil, newValue) } }
     }
 
     package func setStatus(_ status: SpanStatus) { record?.change { $0.status = status } }
@@ -62,6 +72,8 @@ package struct TraceSpan: Tracing.Span {
 package final class SpanRecord: Sendable {
     struct Contents {
         var name: String
+        /// What it is about; nil once there are other attributes.
+        var subject: SpanSubject?
         var attributes: SpanAttributes = [:]
         var events: [SpanEvent] = []
         var links: [SpanLink] = []
@@ -75,7 +87,7 @@ package final class SpanRecord: Sendable {
     /// A span has so many events, links and attributes at most (OpenTelemetry's own limit); what is more is counted.
     static let most = 128
 
-    let context: TraceContext
+    let context: Traceparent
     let parentID: UInt64?
     let kind: SpanKind
     /// Nanoseconds since 1970.
@@ -84,15 +96,15 @@ package final class SpanRecord: Sendable {
     private let queue: SpanQueue
 
     init(
-        _ name: String, _ context: TraceContext, parentID: UInt64?, kind: SpanKind, start: UInt64,
-        to queue: SpanQueue
+        _ name: String, _ context: Traceparent, parentID: UInt64?, kind: SpanKind, start: UInt64,
+        about subject: SpanSubject?, to queue: SpanQueue
     ) {
         self.context = context
         self.parentID = parentID
         self.kind = kind
         self.start = start
         self.queue = queue
-        contents = Mutex(Contents(name: name))
+        contents = Mutex(Contents(name: name, subject: subject))
     }
 
     func change(_ body: (inout Contents) -> Void) {
