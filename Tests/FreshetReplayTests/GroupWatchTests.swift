@@ -1,6 +1,7 @@
 import Freshet
 import FreshetTesting
 import Hiredis
+import Synchronization
 import Testing
 
 @testable import FreshetReplay
@@ -57,6 +58,36 @@ import Testing
             try await rig.publish(3051...3052)
             _ = try await watch.look(put: 0, rate: 80_000)
             #expect(watch.brake == 40_000)
+        }
+    }
+
+    @Test func `a replay that is slowed says so, to whoever runs it and to whoever asks`() async throws {
+        try await Rig.with { rig in
+            try await rig.createGroup()
+            try await rig.publish(1...4000)
+            var request = ReplayRequest(topic: "orders", to: .group("payment"))
+            request.pace.rate = 1000
+            let job = try await rig.broker.save(try await rig.broker.plan(request), by: Actor("tester"))
+            let said = Mutex("")
+            async let ended = ReplayRun.run(job, by: Actor("tester"), on: rig.broker) { progress in
+                said.withLock { if $0.isEmpty { $0 = progress.note } }
+                return true
+            }
+            var next = 4001
+            try await eventually("it says so") {
+                try await rig.publish(next...next + 9)
+                next += 10
+                let isSaid = said.withLock { !$0.isEmpty }
+                let note = try await rig.broker.replay(job.id).note
+                return isSaid && !note.isEmpty
+            }
+            for note in [said.withLock { $0 }, try await rig.broker.replay(job.id).note] {
+                #expect(
+                    note.hasPrefix("slowed to ")
+                        && note.hasSuffix("/s: the group's own events wait longer and longer"))
+            }
+            try await rig.broker.cancel(rig.broker.replay(job.id), by: Actor("tester"))
+            #expect(try await ended.state == .cancelled)
         }
     }
 

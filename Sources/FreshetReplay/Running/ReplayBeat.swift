@@ -76,7 +76,7 @@ struct ReplayBeat: Sendable {
         }
         if wish == "pause" { look.note = "paused" }
         fields = [
-            "state": (wish == "pause" ? ReplayJob.State.paused : .running).rawValue, "note": look.note ?? "",
+            "state": (wish == "pause" ? ReplayJob.State.paused : .running).rawValue, "note": look.words,
             "updated": try await broker.serverTime().description,
         ]
         _ = try await broker.tell(plan, run: lock.run, fields)

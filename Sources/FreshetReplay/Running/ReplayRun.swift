@@ -9,7 +9,7 @@ public struct ReplayProgress: Sendable {
     public let total: Int
     /// How many a second, lately.
     public let rate: Double
-    /// What it waits for; empty when it does not.
+    /// What it waits for, or why it goes slower than planned; empty when neither is so.
     public let note: String
     /// How many of the redelivered events the group has not settled.
     public let unsettled: Int
@@ -204,7 +204,7 @@ public struct ReplayRun {
         heeded = look.number
         pacer.brake = look.brake
         if plan.target.kind != .group { try await output.save() }
-        guard onProgress(progress(look.note ?? "")) else { throw ReplayEnd.stopped("interrupted") }
+        guard onProgress(progress(look.words)) else { throw ReplayEnd.stopped("interrupted") }
     }
 
     private func progress(_ note: String) -> ReplayProgress {

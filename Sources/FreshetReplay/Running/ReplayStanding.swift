@@ -24,6 +24,12 @@ final class ReplayStanding: Sendable {
         var unsettled = 0
         /// Why it ends.
         var failure: (any Error)?
+
+        /// What there is to say; empty when there is nothing.
+        var words: String {
+            note ?? brake.map { "slowed to \(Int($0))/s: the group's own events wait longer and longer" }
+                ?? ""
+        }
     }
 
     static let interval = Duration.milliseconds(500)
