@@ -26,6 +26,39 @@ private struct Refusal: Error {}
         await #expect(processExitsWith: .success) { try await workAndLook() }
     }
 
+    @Test func `two subscriptions of a process to the same group are added up`() async throws {
+        let metrics = PrometheusMetrics()
+        func sum(_ name: String) throws -> Double? { try MetricsPage(metrics.text()).of(name, "copy") }
+        try await withMetricsFactory(metrics) {
+            try await withRedisServer { server in
+                let client = RedisClient(try RedisConfiguration(url: server.url))
+                defer { client.close() }
+                let broker = Broker(client, namespace: "test")
+                let topic = Topic("notes", partitions: 4)
+                var options = SubscriptionOptions()
+                options.ordering = .perKey
+                options.concurrency = 64
+                let gate = Gate()
+                func subscription() -> Subscription {
+                    Subscription(to: topic, group: "copy", on: broker, options: options) {
+                        On(Note.self) { _, _ in try await gate.pass() }
+                    }
+                }
+                let publisher = Publisher(to: topic, on: broker)
+                let notes = try (0..<40).map { try Event(Note(text: "\($0)"), source: "test", key: "k\($0)") }
+                for result in try await publisher.publish(notes) { _ = try result.get() }
+                try await running(subscription(), subscription()) {
+                    try await eventually("both work, and own what there is") {
+                        try sum("in_progress") == 40 && sum("partitions_owned") == 4
+                    }
+                    gate.release()
+                    try await eventually("all is done") { try sum("in_progress") == 0 }
+                }
+            }
+        }
+        try await eventually("nothing is left of them") { try sum("partitions_owned") == 0 }
+    }
+
     @Test(.enabled(if: Promtool.isThere, "promtool is not installed: make check-metrics installs it"))
     func `promtool finds nothing wrong with a page of all metrics`() async throws {
         let metrics = PrometheusMetrics()

@@ -1,5 +1,6 @@
 internal import Hiredis
 internal import Metrics
+internal import Synchronization
 
 /// What goes to swift-metrics about a subscription beside its counters, with the topic and the group as labels. The handles
 /// are made once: an event costs one reading of a clock, and two numbers in histograms.
@@ -30,8 +31,8 @@ final class SubscriptionMetrics: Sendable {
     private let handling: Timer
     private let waiting: Timer
     private let retries: Counter
-    private let inProgress: Gauge
-    private let partitions: Gauge
+    private let inProgress: Share
+    private let partitions: Share
     private let breaker: Gauge
     private let trimmed: Counter
     private let heldBack: Gauge
@@ -51,8 +52,8 @@ final class SubscriptionMetrics: Sendable {
         handling = timer("freshet_handler_seconds")
         waiting = timer("freshet_publish_to_settled_seconds")
         retries = Counter(label: "freshet_retries_total", dimensions: labels)
-        inProgress = Gauge(label: "freshet_in_progress", dimensions: labels)
-        partitions = Gauge(label: "freshet_partitions_owned", dimensions: labels)
+        inProgress = Share(of: Meter(label: "freshet_in_progress", dimensions: labels))
+        partitions = Share(of: Meter(label: "freshet_partitions_owned", dimensions: labels))
         breaker = Gauge(label: "freshet_breaker_open", dimensions: labels)
         trimmed = Counter(label: "freshet_retention_trimmed_total", dimensions: [labels[0]])
         heldBack = Gauge(label: "freshet_retention_held_back", dimensions: [labels[0]])
@@ -91,14 +92,29 @@ final class SubscriptionMetrics: Sendable {
 
     func retried() { retries.increment() }
 
-    func running(_ count: Int) { inProgress.record(count) }
+    func running(_ count: Int) { inProgress.set(count) }
 
-    func owning(_ count: Int) { partitions.record(count) }
+    func owning(_ count: Int) { partitions.set(count) }
 
     func breaker(isOpen: Bool) { breaker.record(isOpen ? 1 : 0) }
 
     func retention(_ report: RetentionReport) {
         trimmed.increment(by: report.trimmed)
         heldBack.record(report.heldBackBy.count)
+    }
+}
+
+/// What one subscription adds to a number of its process: two of them may have the same topic and group.
+private final class Share: Sendable {
+    private let sum: Meter
+    private let count = Atomic(0)
+
+    init(of sum: Meter) { self.sum = sum }
+
+    deinit { set(0) }
+
+    func set(_ count: Int) {
+        let change = count - self.count.exchange(count, ordering: .relaxed)
+        if change != 0 { sum.increment(by: Double(change)) }
     }
 }
