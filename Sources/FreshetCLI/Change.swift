@@ -8,7 +8,10 @@ struct Change {
     /// What is changed, in the number that there are.
     let noun: String
     let verb: String
+    /// As the audit stream names it.
+    let action: String
     let confirmation: ConfirmationOptions
+    let actor: Operator
 
     private struct Report: Encodable {
         let topic: String
@@ -19,7 +22,8 @@ struct Change {
 
     /// - Parameter action: changes them, and calls what it is given with the count after each step; false ends it there.
     func run(
-        _ selected: Int, _ output: OutputOptions, _ action: (@escaping (Int) -> Bool) async throws -> Int
+        _ selected: Int, _ output: OutputOptions, on broker: Broker,
+        _ action: (@escaping (Int) -> Bool) async throws -> Int
     ) async throws {
         func report(_ changed: Int) throws {
             try output.show(
@@ -33,6 +37,13 @@ struct Change {
             return try report(0)
         }
         guard try confirmation.isConfirmed("Will \(verb) \(selected) \(noun).") else { return try report(0) }
+        func audit(_ action: String, _ details: String) async throws {
+            try await broker.audit(
+                action, by: actor, topic: place.topic, target: place.group.rawValue, replay: "",
+                details: details)
+        }
+        // Before anything changes: who is killed meanwhile is on record, too.
+        try await audit(self.action, "\(selected) \(noun)")
         var changed = 0
         do {
             changed = try await Interruption.deferred {
@@ -41,10 +52,13 @@ struct Change {
                     return !Interruption.isRequested
                 }
             }
-        } catch  where changed > 0 {
+        } catch {
+            try? await audit("\(self.action).stopped", "\(changed) of \(selected): \(ToolError(error))")
+            guard changed > 0 else { throw error }
             try report(changed)
             throw ToolError(.partlyDone, "\(verb): \(changed) of \(selected), then: \(ToolError(error))")
         }
+        try await audit("\(self.action).done", "\(changed) of \(selected)")
         try report(changed)
         if Interruption.isRequested && changed < selected {
             throw ToolError(.interrupted, "interrupted after \(changed) of \(selected)")

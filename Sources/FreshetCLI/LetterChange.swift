@@ -71,6 +71,7 @@ struct LetterChange<Letters: SetAsideLetters> {
     let selection: LetterSelection
     let confirmation: ConfirmationOptions
     let verb: String
+    let actor: Operator
 
     func run(
         _ connection: ConnectionOptions, _ output: OutputOptions,
@@ -86,8 +87,13 @@ struct LetterChange<Letters: SetAsideLetters> {
                 of: place, topic: topic, on: broker, Letters.kind, Letters.noun)
             let noun =
                 "\(selected == 1 ? Letters.noun : Letters.plural) of '\(place.group)' on '\(place.topic)'"
-            try await Change(place: place, noun: noun, verb: verb, confirmation: confirmation)
-                .run(selected, output) { onProgress in try await action(broker, topic, letters, onProgress) }
+            try await Change(
+                place: place, noun: noun, verb: verb, action: "\(Letters.kind).\(verb)",
+                confirmation: confirmation, actor: actor
+            )
+            .run(selected, output, on: broker) { onProgress in
+                try await action(broker, topic, letters, onProgress)
+            }
         }
     }
 }

@@ -135,12 +135,14 @@ struct RetryLetters<Letters: SetAsideLetters>: AsyncParsableCommand {
     @OptionGroup var place: LetterPlace
     @OptionGroup var selection: LetterSelection
     @OptionGroup var confirmation: ConfirmationOptions
+    @OptionGroup var person: OperatorOptions
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
         try await LetterChange<Letters>(
-            place: place, selection: selection, confirmation: confirmation, verb: "retry"
+            place: place, selection: selection, confirmation: confirmation, verb: "retry",
+            actor: person.actor
         )
         .run(connection, output) { broker, topic, letters, onProgress in
             try await broker.retryDeadLetters(
@@ -156,12 +158,14 @@ struct DiscardLetters<Letters: SetAsideLetters>: AsyncParsableCommand {
     @OptionGroup var place: LetterPlace
     @OptionGroup var selection: LetterSelection
     @OptionGroup var confirmation: ConfirmationOptions
+    @OptionGroup var person: OperatorOptions
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
         try await LetterChange<Letters>(
-            place: place, selection: selection, confirmation: confirmation, verb: "discard"
+            place: place, selection: selection, confirmation: confirmation, verb: "discard",
+            actor: person.actor
         )
         .run(connection, output) { broker, topic, letters, onProgress in
             try await broker.discardDeadLetters(

@@ -70,11 +70,12 @@ struct Retries: AsyncParsableCommand {
         @OptionGroup var place: LetterPlace
         @OptionGroup var selection: Selection
         @OptionGroup var confirmation: ConfirmationOptions
+        @OptionGroup var person: OperatorOptions
         @OptionGroup var connection: ConnectionOptions
         @OptionGroup var output: OutputOptions
 
         func run() async throws {
-            try await Retries.change(.now, place, selection, confirmation, connection, output)
+            try await Retries.change(.now, place, selection, confirmation, person.actor, connection, output)
         }
     }
 
@@ -83,17 +84,19 @@ struct Retries: AsyncParsableCommand {
         @OptionGroup var place: LetterPlace
         @OptionGroup var selection: Selection
         @OptionGroup var confirmation: ConfirmationOptions
+        @OptionGroup var person: OperatorOptions
         @OptionGroup var connection: ConnectionOptions
         @OptionGroup var output: OutputOptions
 
         func run() async throws {
-            try await Retries.change(.cancel, place, selection, confirmation, connection, output)
+            try await Retries.change(
+                .cancel, place, selection, confirmation, person.actor, connection, output)
         }
     }
 
     private static func change(
         _ change: RetryChange, _ place: LetterPlace, _ selection: Selection,
-        _ confirmation: ConfirmationOptions,
+        _ confirmation: ConfirmationOptions, _ actor: Operator,
         _ connection: ConnectionOptions, _ output: OutputOptions
     ) async throws {
         guard selection.all || !selection.event.isEmpty || selection.type != nil else {
@@ -115,9 +118,9 @@ struct Retries: AsyncParsableCommand {
             let noun = selected == 1 ? "retry" : "retries"
             try await Change(
                 place: place, noun: "\(noun) of '\(place.group)' on '\(place.topic)'", verb: change.rawValue,
-                confirmation: confirmation
+                action: "retries.\(change)", confirmation: confirmation, actor: actor
             )
-            .run(selected, output) { onProgress in
+            .run(selected, output, on: broker) { onProgress in
                 try await broker.changeRetries(
                     change, of: place.group, topic: topic, where: selection.retries, onProgress: onProgress)
             }

@@ -18,7 +18,7 @@ struct Start: AsyncParsableCommand {
     )
 
     @OptionGroup var job: JobOptions
-    @OptionGroup var actor: ActorOptions
+    @OptionGroup var actor: OperatorOptions
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
 
@@ -39,7 +39,7 @@ struct Resume: AsyncParsableCommand {
     )
 
     @OptionGroup var job: JobOptions
-    @OptionGroup var actor: ActorOptions
+    @OptionGroup var actor: OperatorOptions
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
 
@@ -61,7 +61,7 @@ struct Pause: AsyncParsableCommand {
         abstract: "Has a running replay wait until it is resumed.")
 
     @OptionGroup var job: JobOptions
-    @OptionGroup var actor: ActorOptions
+    @OptionGroup var actor: OperatorOptions
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
 
@@ -80,7 +80,7 @@ struct Cancel: AsyncParsableCommand {
         abstract: "Ends a replay for good; what it has put where it goes stays.")
 
     @OptionGroup var job: JobOptions
-    @OptionGroup var actor: ActorOptions
+    @OptionGroup var actor: OperatorOptions
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
 

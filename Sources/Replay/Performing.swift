@@ -33,7 +33,7 @@ struct ReplayReport: Encodable {
 /// Has plans made and run, for the commands.
 struct Performing {
     let broker: Broker
-    let actor: Actor
+    let actor: Operator
     let output: OutputOptions
 
     /// A request's plan; says so when it holds nothing.

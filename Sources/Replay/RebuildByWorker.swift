@@ -28,7 +28,7 @@ struct RebuildByWorker {
 
     let group: GroupName
     let options: RebuildOptions
-    let actor: Actor
+    let actor: Operator
     let output: OutputOptions
     let broker: Broker
 

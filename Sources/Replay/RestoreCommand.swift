@@ -34,7 +34,7 @@ struct RestoreCommand: AsyncParsableCommand {
     @Option(help: "With --anew: the last place, in the same forms.", transform: ReplayPoint.parsing)
     var rangeTo: ReplayPoint?
     @OptionGroup var confirmation: ConfirmationOptions
-    @OptionGroup var actor: ActorOptions
+    @OptionGroup var actor: OperatorOptions
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
 

@@ -27,7 +27,7 @@ struct RewindCommand: AsyncParsableCommand {
     @Option(help: "Only this partition, from 0.") var partition: Int?
     @Option(help: "Back to where the group stood before the rewind of this id.") var undo: String?
     @OptionGroup var confirmation: ConfirmationOptions
-    @OptionGroup var actor: ActorOptions
+    @OptionGroup var actor: OperatorOptions
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
 

@@ -21,7 +21,7 @@ struct PlanCommand: AsyncParsableCommand {
 
     @OptionGroup var request: RequestOptions
     @OptionGroup var inbox: InboxOptions
-    @OptionGroup var actor: ActorOptions
+    @OptionGroup var actor: OperatorOptions
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
 
@@ -63,7 +63,7 @@ struct RunCommand: AsyncParsableCommand {
     @OptionGroup var request: RequestOptions
     @OptionGroup var inbox: InboxOptions
     @OptionGroup var confirmation: ConfirmationOptions
-    @OptionGroup var actor: ActorOptions
+    @OptionGroup var actor: OperatorOptions
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
 
@@ -87,7 +87,7 @@ struct RunCommand: AsyncParsableCommand {
     }
 
     static func perform(
-        _ request: ReplayRequest, _ inbox: InboxOptions, _ confirmation: ConfirmationOptions, _ actor: Actor,
+        _ request: ReplayRequest, _ inbox: InboxOptions, _ confirmation: ConfirmationOptions, _ actor: Operator,
         _ connection: ConnectionOptions, _ output: OutputOptions
     ) async throws {
         try await connection.withBroker { broker in
@@ -122,7 +122,7 @@ struct Redeliver: AsyncParsableCommand {
     @OptionGroup(title: "Pace") var pace: PaceOptions
     @OptionGroup var inbox: InboxOptions
     @OptionGroup var confirmation: ConfirmationOptions
-    @OptionGroup var actor: ActorOptions
+    @OptionGroup var actor: OperatorOptions
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions
 

@@ -67,9 +67,9 @@ import Testing
             try await rig.publish(1...4000)
             var request = ReplayRequest(topic: "orders", to: .group("payment"))
             request.pace.rate = 1000
-            let job = try await rig.broker.save(try await rig.broker.plan(request), by: Actor("tester"))
+            let job = try await rig.broker.save(try await rig.broker.plan(request), by: Operator("tester"))
             let said = Mutex("")
-            async let ended = ReplayRun.run(job, by: Actor("tester"), on: rig.broker) { progress in
+            async let ended = ReplayRun.run(job, by: Operator("tester"), on: rig.broker) { progress in
                 said.withLock { if $0.isEmpty { $0 = progress.note } }
                 return true
             }
@@ -86,7 +86,7 @@ import Testing
                     note.hasPrefix("slowed to ")
                         && note.hasSuffix("/s: the group's own events wait longer and longer"))
             }
-            try await rig.broker.cancel(rig.broker.replay(job.id), by: Actor("tester"))
+            try await rig.broker.cancel(rig.broker.replay(job.id), by: Operator("tester"))
             #expect(try await ended.state == .cancelled)
         }
     }

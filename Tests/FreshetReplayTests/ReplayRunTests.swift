@@ -6,7 +6,7 @@ import Hiredis
 import Testing
 
 @Suite struct ReplayRunTests {
-    private let tester = Actor("tester", reason: "a test")
+    private let tester = Operator("tester", reason: "a test")
 
     @Test func `conditions on attributes and on the data narrow the selection`() async throws {
         try await Rig.with { rig in

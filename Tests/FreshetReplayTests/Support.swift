@@ -86,8 +86,8 @@ struct Rig {
     func run(
         _ plan: ReplayPlan, onProgress: @escaping (ReplayProgress) -> Bool = { _ in true }
     ) async throws -> Int {
-        let job = try await broker.save(plan, by: Actor("tester"))
-        return try await ReplayRun.run(job, by: Actor("tester"), on: broker, onProgress: onProgress).done
+        let job = try await broker.save(plan, by: Operator("tester"))
+        return try await ReplayRun.run(job, by: Operator("tester"), on: broker, onProgress: onProgress).done
     }
 }
 

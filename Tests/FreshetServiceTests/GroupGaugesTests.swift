@@ -193,7 +193,7 @@ import Testing
             try await stage.redis("XGROUP", "SETID", stage.keys().events, "copy", "$")
             var request = ReplayRequest(topic: "notes", to: .group("copy"))
             request.pace.rate = 100
-            let (broker, actor) = (stage.broker, Actor("tester"))
+            let (broker, actor) = (stage.broker, Operator("tester"))
             let job = try await broker.save(try await broker.plan(request), by: actor)
             let running = Task { try await ReplayRun.run(job, by: actor, on: broker) { _ in true } }
             var board = stage.board()

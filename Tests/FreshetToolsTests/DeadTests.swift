@@ -1,3 +1,4 @@
+import Freshet
 import Testing
 
 @Suite struct DeadTests {
@@ -113,6 +114,27 @@ import Testing
             }
             #expect(try await rig.length(dead) == 0)
             #expect(try await rig.length(redelivery) == 0)
+        }
+    }
+
+    @Test func `who changes dead letters, why, and what came of it is on record`() async throws {
+        try await Self.withLetters(1...3) { rig in
+            _ = try await run(rig, "retry", "--all", "--dry-run")
+            #expect(try await rig.broker.auditRecords(last: 10).isEmpty, "nothing was done")
+            let person = ["--as", "ann", "--reason", "INC-7", "--yes"]
+            _ = try await rig.start("freshet", ["dead", "retry", "--id", "1-0"] + person + Self.place)
+                .outcome()
+            _ = try await rig.start("freshet", ["dead", "discard", "--all"] + person + Self.place).outcome()
+            let records = try await rig.broker.auditRecords(last: 10)
+            #expect(
+                records.map { "\($0.action): \($0.details)" } == [
+                    "dead.retry: 1 dead letter of 'payment' on 'orders'", "dead.retry.done: 1 of 1",
+                    "dead.discard: 2 dead letters of 'payment' on 'orders'", "dead.discard.done: 2 of 2",
+                ])
+            #expect(
+                records.allSatisfy {
+                    $0.by == "ann" && $0.reason == "INC-7" && $0.topic == "orders" && $0.target == "payment"
+                })
         }
     }
 

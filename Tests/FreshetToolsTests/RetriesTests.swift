@@ -93,6 +93,10 @@ import Testing
             }
             #expect(try await run(rig, "cancel", "--event", "e1", "--yes").exitCode == 0)
             try await eventually("the key goes on") { handled.all == ["next"] }
+            #expect(
+                try await rig.broker.auditRecords(last: 9).map(\.action) == [
+                    "retries.cancel", "retries.cancel.done",
+                ])
             #expect(try await run(rig, "list").json([Retry].self).count == 2)
             var dead: [DeadLetter] = []
             for try await letter in rig.broker.deadLetters(of: "payment", topic: Topic("orders")) {

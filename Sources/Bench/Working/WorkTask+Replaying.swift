@@ -17,7 +17,7 @@ extension WorkTask {
         case .redeliver:
             var request = ReplayRequest(topic: Self.topic.name, to: .group(GroupName(unchecked: group)))
             request.limits.waiting = nil
-            let actor = Actor("bench")
+            let actor = Operator("bench")
             // As `replay start` finds it: the plan was made before.
             let job = try await broker.save(try await broker.plan(request), by: actor)
             let meter = Meter()

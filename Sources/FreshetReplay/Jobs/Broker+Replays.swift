@@ -7,7 +7,7 @@ extension Broker {
     private static let remembered = 90 * 86_400
 
     /// Keeps a plan, so that it can be started.
-    public func save(_ plan: ReplayPlan, by actor: Actor) async throws -> ReplayJob {
+    public func save(_ plan: ReplayPlan, by actor: Operator) async throws -> ReplayJob {
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys
         let text = String(decoding: try encoder.encode(plan), as: UTF8.self)
@@ -72,7 +72,7 @@ extension Broker {
     }
 
     /// Has the process that runs a replay pause it. Throws `refused` when none does.
-    public func pause(_ job: ReplayJob, by actor: Actor) async throws {
+    public func pause(_ job: ReplayJob, by actor: Operator) async throws {
         guard job.state == .running else {
             throw FreshetError(.refused, "the replay is \(job.state.rawValue), so there is nothing to pause")
         }
@@ -82,7 +82,7 @@ extension Broker {
     }
 
     /// Has the process that paused a replay go on. False when there is no such process: then it is started again.
-    public func unpause(_ job: ReplayJob, by actor: Actor) async throws -> Bool {
+    public func unpause(_ job: ReplayJob, by actor: Operator) async throws -> Bool {
         switch job.state {
         case .paused, .running:
             guard try await run(ReplayScripts.unpause, keys: [namespace.replayKey(job.id)]).integer == 1
@@ -98,7 +98,7 @@ extension Broker {
     }
 
     /// Ends a replay for good. What it has put where it goes stays.
-    public func cancel(_ job: ReplayJob, by actor: Actor) async throws {
+    public func cancel(_ job: ReplayJob, by actor: Operator) async throws {
         guard !job.state.isOver else {
             throw FreshetError(.refused, "the replay is \(job.state.rawValue) already")
         }
@@ -161,7 +161,7 @@ extension Broker {
         _ = try await send(RedisCommand(arguments: command))
     }
 
-    func audit(_ action: String, by actor: Actor, _ plan: ReplayPlan, _ details: String = "")
+    func audit(_ action: String, by actor: Operator, _ plan: ReplayPlan, _ details: String = "")
         async throws(FreshetError)
     {
         try await audit(

@@ -45,17 +45,3 @@ public struct ReplayJob: Sendable, Codable {
         return Double(max(0, plan.selected.count - done)) / rate
     }
 }
-
-/// Who does something, and why: for the audit stream.
-public struct Actor: Sendable {
-    /// A person or a program.
-    public let name: String
-    /// In that person's words; empty when nothing was said.
-    public let reason: String
-
-    /// This person or program.
-    public init(_ name: String, reason: String = "") {
-        self.name = name
-        self.reason = reason
-    }
-}

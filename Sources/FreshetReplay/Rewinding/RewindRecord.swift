@@ -24,7 +24,7 @@ extension Broker {
     ///   - onRecord: called with the record before the first move.
     ///   - onMove: called after each move.
     public func perform(
-        _ rewind: Rewind, _ moves: [Rewind.Move], topic: TopicName, group: GroupName, by actor: Actor,
+        _ rewind: Rewind, _ moves: [Rewind.Move], topic: TopicName, group: GroupName, by actor: Operator,
         undoing undone: String? = nil, onRecord: (RewindRecord) -> Void = { _ in },
         onMove: (Rewind.Move) -> Void = { _ in }
     ) async throws -> (record: RewindRecord, woken: Int) {

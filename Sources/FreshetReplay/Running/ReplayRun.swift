@@ -26,7 +26,7 @@ public struct ReplayProgress: Sendable {
 /// transaction. While it runs it is the only replay to its target.
 public struct ReplayRun {
     private let plan: ReplayPlan
-    private let actor: Actor
+    private let actor: Operator
     private let broker: Broker
     private let onProgress: (ReplayProgress) -> Bool
     private let lock: ReplayLock
@@ -43,7 +43,7 @@ public struct ReplayRun {
     ///
     /// - Parameter onProgress: called about twice a second; false stops it.
     public static func run(
-        _ job: ReplayJob, by actor: Actor, on broker: Broker,
+        _ job: ReplayJob, by actor: Operator, on broker: Broker,
         onProgress: @escaping (ReplayProgress) -> Bool = { _ in true }
     ) async throws -> ReplayJob {
         guard !job.state.isOver else {
@@ -65,7 +65,7 @@ public struct ReplayRun {
     }
 
     private init(
-        _ plan: ReplayPlan, _ lock: ReplayLock, _ actor: Actor, _ broker: Broker,
+        _ plan: ReplayPlan, _ lock: ReplayLock, _ actor: Operator, _ broker: Broker,
         _ onProgress: @escaping (ReplayProgress) -> Bool
     ) async throws {
         (self.plan, self.lock, self.actor, self.broker) = (plan, lock, actor, broker)

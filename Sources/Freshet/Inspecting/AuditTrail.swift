@@ -1,12 +1,24 @@
-internal import FoundationEssentials
-public import Freshet
 public import Hiredis
+
+/// Who does something, and why: for the audit stream.
+public struct Operator: Sendable {
+    /// A person or a program.
+    public let name: String
+    /// In that person's words; empty when nothing was said.
+    public let reason: String
+
+    /// This person or program.
+    public init(_ name: String, reason: String = "") {
+        self.name = name
+        self.reason = reason
+    }
+}
 
 /// One thing that someone has had done by a tool.
 public struct AuditRecord: Sendable, Codable {
     /// Where it stands in the audit stream; says when it was.
     public let id: StreamID
-    /// What was done: `replay.start`, `replay.rewind`.
+    /// What was done: `replay.start`, `replay.rewind`, `dead.retry`.
     public let action: String
     /// Who did it.
     public let by: String
@@ -28,7 +40,7 @@ extension Broker {
 
     /// Adds a record to the stream `<namespace>:audit`.
     public func audit(
-        _ action: String, by actor: Actor, topic: TopicName?, target: String, replay: String,
+        _ action: String, by actor: Operator, topic: TopicName?, target: String, replay: String,
         details: String = ""
     ) async throws(FreshetError) {
         _ = try await send(

@@ -1,19 +1,23 @@
-internal import ArgumentParser
+public import ArgumentParser
 internal import FoundationEssentials
-internal import FreshetReplay
+public import Freshet
 internal import Glibc
 
 /// Who does it, and why, for the audit stream.
-struct ActorOptions: ParsableArguments {
+public struct OperatorOptions: ParsableArguments {
     @Option(help: "Why it is done: kept in the audit stream.") var reason: String = ""
 
     @Option(name: .customLong("as"), help: "Who does it. [FRESHET_OPERATOR, default USER@HOST]")
     var name: String?
 
-    var actor: Actor {
+    /// Neither said.
+    public init() {}
+
+    /// Who does it, as the audit stream names it.
+    public var actor: Operator {
         let environment = ProcessInfo.processInfo.environment
         let user = environment["USER"] ?? "uid-\(getuid())"
-        return Actor(
+        return Operator(
             name ?? environment["FRESHET_OPERATOR"] ?? "\(user)@\(ProcessInfo.processInfo.hostName)",
             reason: reason)
     }
