@@ -87,7 +87,8 @@ struct RunCommand: AsyncParsableCommand {
     }
 
     static func perform(
-        _ request: ReplayRequest, _ inbox: InboxOptions, _ confirmation: ConfirmationOptions, _ actor: Operator,
+        _ request: ReplayRequest, _ inbox: InboxOptions, _ confirmation: ConfirmationOptions,
+        _ actor: Operator,
         _ connection: ConnectionOptions, _ output: OutputOptions
     ) async throws {
         try await connection.withBroker { broker in
