@@ -1,3 +1,4 @@
+import Foundation
 import Freshet
 import FreshetTesting
 import Hiredis
@@ -42,6 +43,28 @@ import Testing
             }
             try await tasks.waitForAll()
         }
+    }
+
+    @Test(arguments: [Ordering.any, .perKey])
+    func `one that never met its server waits for no command of it`(ordering: Ordering) async throws {
+        let client = RedisClient(try RedisConfiguration(url: "unix:///tmp/freshet-nobody-\(UUID()).sock"))
+        defer { client.close() }
+        #expect(client.configuration.commandTimeout >= .seconds(10))
+        var options = SubscriptionOptions()
+        options.ordering = ordering
+        let lone = Subscription(
+            to: Topic("orders"), group: "a", on: Broker(client, namespace: "test"), options: options
+        ) {
+            On(Placed.self) { _, _ in }
+        }
+        var asked = ContinuousClock.now
+        try await stopping(lone) { stop in
+            try await Task.sleep(for: .milliseconds(50))
+            asked = .now
+            await stop()
+        }
+        let took = ContinuousClock.now - asked
+        #expect(took < .seconds(8), "\(took)")
     }
 
     @Test func `what was not begun is a peer's while handlers still run`() async throws {

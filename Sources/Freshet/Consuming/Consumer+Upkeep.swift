@@ -4,6 +4,9 @@ internal import Logging
 /// What a consumer does beside reading: renews its claims, takes over those of the dead, and brings retries back when
 /// their time has come.
 extension Consumer {
+    /// How long is waited for what can as well be done a second later. A shutdown without a server waits for it, too.
+    static let patience = Duration.seconds(3)
+
     func keepUp(_ share: Share) async {
         defer { clock.leave(share.upkeepAlarm) }
         var nextRenewal = clock.now + options.lease / 3
@@ -18,7 +21,7 @@ extension Consumer {
                     + (await renewEverything(share)
                         ? options.lease / (isOrdered ? 2 : 3) : options.lease / 10)
             }
-            if now >= states[share.index].nextPromotion { await promoteDue(share) }
+            if !isDraining, now >= states[share.index].nextPromotion { await promoteDue(share) }
             if now >= nextSweep {
                 // What a dead consumer held can be more than there is room for: on as soon as there is some.
                 let goesOn = await sweep(share)
@@ -72,7 +75,8 @@ extension Consumer {
         let turn = RedisCommand(
             "SET", broker.keys(topic.name, partition).sweep(group), name.rawValue, "NX", "PX",
             max(1, options.lease.inMilliseconds * 2 / 5))
-        guard let reply = try? await broker.client.send(turn), !reply.isNull else { return false }
+        let reply = try? await broker.client.send(turn, timeout: Self.patience)
+        guard let reply, !reply.isNull else { return false }
         states[share.index].watchesUntil = clock.now + options.lease / 2
         await promoteDue(share)
         return await reclaim(share)
@@ -147,7 +151,8 @@ extension Consumer {
     private func pendingOfOthers(in share: Share) async -> [ReadStream]? {
         do throws(RedisError) {
             let reply = try await Scripts.pending.run(
-                on: broker.client, keys: share.streams.map(\.key), arguments: [group.rawValue])
+                on: broker.client, keys: share.streams.map(\.key), arguments: [group.rawValue],
+                timeout: Self.patience)
             let counts = reply.array?.compactMap(\.integer) ?? []
             return zip(share.streams, counts).filter { stream, count in
                 count > held.all.reduce(0) { $0 + ($1.stream === stream ? 1 : 0) }
@@ -242,9 +247,12 @@ extension Consumer {
         guard !keys.isEmpty else { return }
         // Mostly there is nothing, and a script counts as two commands.
         let sources = stride(from: 0, to: keys.count, by: 2).map { keys[$0] }
-        let isThere = try? await broker.client.send(RedisCommand(arguments: ["EXISTS"] + sources)).integer
-        if isThere == 0 { return }
-        let reply = try? await Scripts.promote.run(on: broker.client, keys: keys, arguments: [256])
+        let exists = RedisCommand(arguments: ["EXISTS"] + sources)
+        let found = try? await broker.client.send(exists, timeout: Self.patience)
+        guard let found else { return promote(share, in: .seconds(1)) }
+        if found.integer == 0 { return }
+        let reply = try? await Scripts.promote.run(
+            on: broker.client, keys: keys, arguments: [256], timeout: Self.patience)
         guard let parts = reply?.array, parts.count == 2, let next = parts[1].integer else {
             return promote(share, in: .seconds(1))
         }

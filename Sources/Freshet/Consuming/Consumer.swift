@@ -245,8 +245,13 @@ actor Consumer {
         while !isDraining && !Task.isCancelled {
             pulse.beat(share.index)
             do {
-                starts = try await broker.ensureGroup(
-                    group, of: topic, from: start, ordering: options.ordering, known: starts)
+                let known = starts
+                let made = try await unlessDraining(share) { [self] () throws(FreshetError) in
+                    try await broker.ensureGroup(
+                        group, of: topic, from: start, ordering: options.ordering, known: known)
+                }
+                guard let made else { return }
+                starts = made
                 pulse.group(isThere: true)
                 return
             } catch  where error.isRetryable {
@@ -257,11 +262,33 @@ actor Consumer {
         }
     }
 
+    /// Does this, or gives it up when draining begins meanwhile (nil): a server that is away would hold up a shutdown for as long as a
+    /// command may take. Nobody else may wait for the share's alarm.
+    private func unlessDraining<Value: Sendable>(
+        _ share: Share, _ work: @escaping @Sendable () async throws(FreshetError) -> Value
+    ) async throws(FreshetError) -> Value? {
+        let result = await withTaskGroup(of: Result<Value, FreshetError>?.self) { tasks in
+            tasks.addTask {
+                do throws(FreshetError) { return .success(try await work()) } catch { return .failure(error) }
+            }
+            tasks.addTask { [self] in
+                while !isDraining && !Task.isCancelled { await share.alarm.wait(for: .seconds(60)) }
+                return nil
+            }
+            defer { tasks.cancelAll() }
+            return await tasks.next() ?? nil
+        }
+        return try result?.get()
+    }
+
     /// Says in the topic's hash what the group handles, for those who plan a replay.
     private func noteHandlers() async {
         guard !isDraining else { return }
-        do throws(FreshetError) { try await broker.note(handlers.kinds, of: group, topic: topic.name) } catch
-        {
+        do throws(FreshetError) {
+            _ = try await unlessDraining(shares[0]) { [self] () throws(FreshetError) in
+                try await broker.note(handlers.kinds, of: group, topic: topic.name)
+            }
+        } catch {
             logger.debug("cannot say which types are handled", metadata: ["reason": "\(error)"])
         }
     }

@@ -50,7 +50,7 @@ extension Consumer {
                     // It says so again after at most half a lease: who is silent for longer is not waited for.
                     name.rawValue, options.lease.inMilliseconds * 3 / 4,
                     (isDraining ? "-" : "") + owned.map(String.init).joined(separator: ","),
-                ], timeout: isDraining ? Self.farewell : nil)
+                ], timeout: isDraining ? Self.farewell : Self.patience)
             members = Self.members(reply)
         } catch {
             // Those who own a partition keep it: only who gets what waits.
@@ -225,7 +225,7 @@ extension Consumer {
             do throws(RedisError) {
                 try await LeaseScripts.free.run(
                     on: broker.client, keys: [broker.keys(topic.name, partition).lease(group)],
-                    arguments: [name.rawValue, epoch], timeout: isDraining ? Self.farewell : nil)
+                    arguments: [name.rawValue, epoch], timeout: isDraining ? Self.farewell : Self.patience)
                 logger.info("gave a partition back", metadata: ["partition": "\(partition)"])
             } catch {
                 isServerAway = error.isRetryable
