@@ -52,9 +52,8 @@ bench: setup ## Measure the client, delivery and records beside plain C on hired
 bench-telemetry: setup ## Measure what metrics and traces cost: publishing and delivery with and without, in turn
 	swift build $(RELEASE) --product bench
 	@$(BIN)/bench delivery --with metrics $(BENCH)
-	@$(BIN)/bench delivery --with traces --sampled 0.01 $(BENCH)
-	@$(BIN)/bench delivery --with traces --sampled 1 $(BENCH)
-	@$(BIN)/bench records --with metrics --with traces --sampled 1 $(BENCH)
+	@for sampled in 0.01 1; do for work in delivery records; do \
+	  $(BIN)/bench $$work --with metrics --with traces --sampled $$sampled $(BENCH) || exit 1; done; done
 	@$(BIN)/bench client --work publish-16 publish-256 --with metrics $(BENCH)
 
 bench-demo: setup ## Measure the shop on the demo data: orders a second, and what its time is spent on
