@@ -104,7 +104,11 @@ import Testing
                 "replay", ["plan", "--rate", "100", "--format", "json"] + export
             ).outcome().json(Planned.self)
             let killed = try rig.start("replay", ["start", planned.id])
-            try await eventually("some are written") { try await status(rig, planned.id).done > 20 }
+            // Told of at each look, and on record behind it: only then is the file missed.
+            let record = rig.broker.namespace.replayKey(planned.id)
+            try await eventually("some are written, and on record") {
+                try await rig.client.send(RedisCommand("HGET", record, "at:0")).string != nil
+            }
             killed.child.signal(SIGKILL)
             _ = await killed.outcome()
             try FileManager.default.moveItem(atPath: path, toPath: path + ".away")
