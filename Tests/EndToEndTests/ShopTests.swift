@@ -116,12 +116,14 @@ import Testing
     {
         try await store.withRecords { records in
             let folder = try Folder()
-            // Each step is reached some thousand times, the relay's and the settling of batches some hundred times.
+            // Each step is reached some thousand times, by chance ten deaths or so; the relay's a hundred times or fewer, since a busy
+            // machine makes its batches larger.
+            let relaySteps: Set = ["before-publish", "after-publish", "after-mark"]
             let steps = [
                 "before-handler": 700, "after-outside-call": 150, "before-commit": 700, "after-commit": 700,
-                "before-acknowledge": 700, "after-acknowledge": 300, "before-publish": 20,
-                "after-publish": 15,
-                "after-mark": 40,
+                "before-acknowledge": 700, "after-acknowledge": 300, "before-publish": 8,
+                "after-publish": 8,
+                "after-mark": 8,
             ]
             let drill = steps.map { "\($0.key)=kill/\($0.value)" }.joined(separator: ",")
             let outcome = try await Program.run(
@@ -140,7 +142,9 @@ import Testing
                 (step, text.split(separator: "\n").count { $0 == "drill: killed at \(step)" })
             }
             print("died \(deaths), settled in \(try SummaryFile(outcome.output).seconds) s")
-            #expect(deaths.allSatisfy { $0.1 > 0 }, "\(deaths)")
+            #expect(deaths.allSatisfy { $0.1 > 0 || relaySteps.contains($0.0) }, "\(deaths)")
+            // One of three may have had luck: once in hundreds of runs.
+            #expect(deaths.count { $0.1 > 0 && relaySteps.contains($0.0) } >= 2, "\(deaths)")
             #expect(text.contains("handled before"), "the inbox knew none of what came again")
             #expect(try SummaryFile(outcome.output).orders.placed == 0)
             try await verifyShop(folder)
