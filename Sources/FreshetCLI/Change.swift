@@ -58,8 +58,9 @@ struct Change {
             try report(changed)
             throw ToolError(.partlyDone, "\(verb): \(changed) of \(selected), then: \(ToolError(error))")
         }
-        try await audit("\(self.action).done", "\(changed) of \(selected)")
+        // First: it is done, whatever becomes of its record.
         try report(changed)
+        try await audit("\(self.action).done", "\(changed) of \(selected)")
         if Interruption.isRequested && changed < selected {
             throw ToolError(.interrupted, "interrupted after \(changed) of \(selected)")
         }

@@ -9,6 +9,7 @@ public struct NotInTime: Error, CustomStringConvertible {
 
 /// Waits until the condition holds, looking every few milliseconds, instead of sleeping for as long as it may take.
 ///
+/// - Parameter last: what was seen last, for the error.
 /// - Throws: `NotInTime` when it does not hold within the limit, and what the condition throws.
 public func eventually(
     _ what: String, within limit: Duration = .seconds(30), showing last: @autoclosure () -> String = "",
@@ -17,7 +18,8 @@ public func eventually(
     let deadline = ContinuousClock.now + limit
     while try await !condition() {
         guard ContinuousClock.now < deadline else {
-            throw NotInTime(description: "not in \(limit): \(what)\n\(last())")
+            let last = last()
+            throw NotInTime(description: "not in \(limit): \(what)\(last.isEmpty ? "" : "\n\(last)")")
         }
         try await Task.sleep(for: .milliseconds(5))
     }

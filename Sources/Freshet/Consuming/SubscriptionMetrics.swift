@@ -31,8 +31,8 @@ final class SubscriptionMetrics: Sendable {
     private let handling: Timer
     private let waiting: Timer
     private let retries: Counter
-    private let inProgress: Share
-    private let partitions: Share
+    private let inProgress: Contribution
+    private let partitions: Contribution
     private let breaker: Gauge
     private let trimmed: Counter
     private let heldBack: Gauge
@@ -52,8 +52,8 @@ final class SubscriptionMetrics: Sendable {
         handling = timer("freshet_handler_seconds")
         waiting = timer("freshet_publish_to_settled_seconds")
         retries = Counter(label: "freshet_retries_total", dimensions: labels)
-        inProgress = Share(of: Meter(label: "freshet_in_progress", dimensions: labels))
-        partitions = Share(of: Meter(label: "freshet_partitions_owned", dimensions: labels))
+        inProgress = Contribution(of: Meter(label: "freshet_in_progress", dimensions: labels))
+        partitions = Contribution(of: Meter(label: "freshet_partitions_owned", dimensions: labels))
         breaker = Gauge(label: "freshet_breaker_open", dimensions: labels)
         trimmed = Counter(label: "freshet_retention_trimmed_total", dimensions: [labels[0]])
         heldBack = Gauge(label: "freshet_retention_held_back", dimensions: [labels[0]])
@@ -105,7 +105,7 @@ final class SubscriptionMetrics: Sendable {
 }
 
 /// What one subscription adds to a number of its process: two of them may have the same topic and group.
-private final class Share: Sendable {
+private final class Contribution: Sendable {
     private let sum: Meter
     private let count = Atomic(0)
 
