@@ -199,7 +199,8 @@ private func workAndLook() async throws {
             }
             for (name, count) in [
                 ("handler_seconds_count", 26.0), ("publish_to_settled_seconds_count", 20),
-                ("retries_total", 5), ("claims_total", 4), ("ignored_total", 1), ("fenced_total", 0),
+                ("retries_total", 5), ("claims_total", 4), ("recovered_total", 0), ("ignored_total", 1),
+                ("fenced_total", 0),
                 ("lost_total", 0), ("partitions_owned", 0), ("breaker_open", 0), ("in_progress", 0),
                 ("group_lag", 0), ("group_lag_known", 1), ("group_pending", 0), ("group_delayed", 0),
                 ("group_redelivery", 0), ("group_dead", 2), ("group_invalid", 1), ("group_backlog", 0),

@@ -276,7 +276,7 @@ import Testing
                 try await eventually("and settled") { try await rig.isSettled(.orders, "a") }
             }
             #expect(history.overlaps == 0 && history.disorder == [])
-            #expect(subscription.counters[.reclaimed] > 0, "some replies were lost")
+            #expect(subscription.counters[.recovered] > 0, "some replies were lost")
         }
     }
 

@@ -7,22 +7,37 @@ import Testing
 /// A schedule that can stand in an expectation.
 private final class Scheduled {
     private var schedule: Schedule
-    init(_ ordering: Ordering) { schedule = Schedule(ordering) }
+    init(_ ordering: Ordering, limits: OrderingLimits = OrderingLimits()) {
+        schedule = Schedule(ordering, limits: limits)
+    }
     func add(_ entry: HeldEntry) -> Bool { schedule.add(entry) }
     func next() -> HeldEntry? { schedule.next() }
-    func finished(_ entry: HeldEntry, _ ending: Schedule.Ending) -> (parked: [HeldEntry], fetch: KeyLane?) {
+    func finished(_ entry: HeldEntry, _ ending: Schedule.Ending) -> (deferred: [HeldEntry], fetch: KeyQueue?)
+    {
         schedule.finished(entry, ending)
     }
-    func unblock(partition: Int, key: String, position: StreamID) -> KeyLane? {
+    func unblock(partition: Int, key: String, position: StreamID) -> KeyQueue? {
         schedule.unblock(partition: partition, key: key, position: position)
     }
     func block(partition: Int, key: String, position: StreamID) {
         schedule.block(partition: partition, key: key, position: position)
     }
-    func fetch(_ lane: KeyLane) -> [KeyLane.Parked] { schedule.fetch(lane) }
-    func fetched(_ entries: [HeldEntry], of count: Int, in lane: KeyLane) -> KeyLane? {
-        schedule.fetched(entries, of: count, in: lane)
+    func fetch(_ lane: KeyQueue) -> [KeyQueue.Deferred] { schedule.fetch(lane) }
+    func fetched(_ entries: [HeldEntry], of count: Int, in lane: KeyQueue) -> KeyQueue? {
+        schedule.fetched(entries, of: count, in: lane).more
     }
+    func search(for queues: [KeyQueue], newest: StreamID) -> DeferredSearch? {
+        schedule.search(for: queues) { _ in newest }
+    }
+    func searched(_ search: DeferredSearch, _ page: PendingPage?, for queues: [KeyQueue]) {
+        schedule.searched(search, page, for: queues)
+    }
+    func wantsFetch(_ queue: KeyQueue) -> Bool { schedule.wantsFetch(queue) }
+    func restart(_ partition: Int, keeping begun: [HeldEntry]) -> [HeldEntry] {
+        schedule.restart(partition, keeping: begun)
+    }
+    var deferredCount: Int { schedule.deferredCounts[0, default: 0] }
+    var waitingCount: Int { schedule.waitingCount }
     func drop(_ partition: Int) -> [HeldEntry] { schedule.drop(partition..<partition + 1) }
 }
 
@@ -66,10 +81,10 @@ private final class Scheduled {
             #expect(schedule.add(entry(number, key)))
         }
         let first = try #require(schedule.next())
-        let parked = schedule.finished(first, .comesBack).parked
-        #expect(Set(parked.map(\.id.milliseconds)) == [2, 3])
+        let deferred = schedule.finished(first, .comesBack).deferred
+        #expect(Set(deferred.map(\.id.milliseconds)) == [2, 3])
         #expect(number(schedule.next()) == 4)
-        #expect(!schedule.add(entry(5, "a")), "what comes for the key is parked")
+        #expect(!schedule.add(entry(5, "a")), "what comes for the key is deferred")
         #expect(schedule.next() == nil)
         // A replay of an earlier event of the key waits as well.
         #expect(!schedule.add(entry(100, "a", of: 0)))
@@ -91,12 +106,12 @@ private final class Scheduled {
         }
     }
 
-    @Test func `a slow key keeps a few events in hand and parks the rest, in order`() throws {
+    @Test func `a slow key keeps a few events in hand and defers the rest, in order`() throws {
         let schedule = Scheduled(.perKey)
-        let inHand = Schedule.waitingPerKey + 1
+        let inHand = OrderingLimits().waitingPerKey + 1
         for number in 1...30 { #expect(schedule.add(entry(number, "a")) == (number <= inHand)) }
         var order: [UInt64] = []
-        var lane: KeyLane?
+        var lane: KeyQueue?
         while order.count < 30 {
             if let next = schedule.next() {
                 order.append(next.id.milliseconds)
@@ -143,7 +158,7 @@ private final class Scheduled {
             let schedule = Scheduled(.perKey)
             let keys = (0..<60).map { _ in ["a", "b", "c"][Int(random.next() % 3)] }
             var (done, running, back): ([Int], [HeldEntry], [HeldEntry]) = ([], [], [])
-            var lanes: [KeyLane] = []
+            var lanes: [KeyQueue] = []
             var (next, redelivered) = (0, 1000)
             while done.count < keys.count {
                 switch random.next() % 5 {
@@ -183,6 +198,124 @@ private final class Scheduled {
             }
             try #require(done.sorted() == Array(1...60), "seed \(seed)")
         }
+    }
+
+    @Test func `a retry that comes before an earlier one of its key takes its place in the order`() throws {
+        let schedule = Scheduled(.perKey)
+        for position in [1, 2] as [UInt64] {
+            schedule.block(partition: 0, key: "a", position: StreamID(milliseconds: position, sequence: 0))
+        }
+        #expect(!schedule.add(entry(3, "a")))
+        #expect(!schedule.add(entry(100, "a", of: 2)), "the first one has not come yet")
+        let first = entry(101, "a", of: 1)
+        #expect(schedule.add(first))
+        #expect(schedule.next() === first)
+        let queue = try #require(schedule.finished(first, .over).fetch)
+        #expect(schedule.fetch(queue).map(\.id.milliseconds) == [100, 3])
+    }
+
+    @Test func `beginning anew keeps what runs and what is being put off, and forgets the rest`() throws {
+        let schedule = Scheduled(.perKey)
+        for (number, key) in [(1, "a"), (2, "a"), (3, "b"), (4, "b"), (5, "c")] {
+            #expect(schedule.add(entry(number, key)))
+        }
+        let (running, failed) = (try #require(schedule.next()), try #require(schedule.next()))
+        running.stage = .running
+        _ = schedule.finished(failed, .comesBack)
+        failed.stage = .comingBack
+        #expect(Set(schedule.restart(0, keeping: [running, failed]).map(\.id.milliseconds)) == [2, 5])
+        #expect(schedule.next() == nil)
+        #expect(schedule.waitingCount == 0 && schedule.deferredCount == 0)
+        // They are taken up again, in order.
+        #expect(schedule.add(entry(2, "a")), "behind the one that runs")
+        #expect(!schedule.add(entry(4, "b")), "behind the retry")
+        #expect(schedule.add(entry(5, "c")))
+        #expect((1...2).map { _ in number(schedule.next()) } == [5, nil])
+        #expect(schedule.finished(running, .over).fetch == nil)
+        #expect(number(schedule.next()) == 2)
+    }
+
+    @Test func `random histories beyond every limit keep each key in order and lose nothing`() throws {
+        let seed = UInt64.random(in: 0 ... .max)
+        var random = Seeded(seed)
+        var limits = OrderingLimits()
+        (limits.waitingPerKey, limits.deferred, limits.page) = (2, 6, 5)
+        var (most, searches) = (0, 0)
+        for _ in 0..<200 {
+            let schedule = Scheduled(.perKey, limits: limits)
+            let keys = (0..<150).map { _ in ["a", "a", "a", "b", "c"][Int(random.next() % 5)] }
+            var (done, running, back): ([Int], [HeldEntry], [HeldEntry]) = ([], [], [])
+            var wanting: [KeyQueue] = []
+            var pending: [Int] = []
+            var (next, redelivered) = (0, 1000)
+            while done.count < keys.count {
+                switch random.next() % 6 {
+                case 0, 5:
+                    guard next < keys.count else { break }
+                    _ = schedule.add(entry(next + 1, keys[next]))
+                    pending.append(next + 1)
+                    next += 1
+                case 1: if let entry = schedule.next() { running.append(entry) }
+                case 2 where !running.isEmpty:
+                    let entry = running.remove(at: Int(random.next() % UInt64(running.count)))
+                    let position = Int(entry.logPosition.milliseconds)
+                    // Retries stand in a stream of their own.
+                    pending.removeAll { $0 == position }
+                    if random.next() % 4 == 0 {
+                        _ = schedule.finished(entry, .comesBack)
+                        back.append(entry)
+                    } else {
+                        done.append(position)
+                        if let queue = schedule.finished(entry, .over).fetch { wanting.append(queue) }
+                    }
+                case 3 where !back.isEmpty:
+                    let failed = back.remove(at: Int(random.next() % UInt64(back.count)))
+                    redelivered += 1
+                    _ = schedule.add(
+                        entry(
+                            redelivered, failed.content.event.partitionKey,
+                            of: Int(failed.logPosition.milliseconds)))
+                case 4 where !wanting.isEmpty:
+                    let queues = wanting
+                    wanting = []
+                    for queue in queues {
+                        let wanted = schedule.fetch(queue)
+                        guard !wanted.isEmpty else { continue }
+                        let found = wanted.map { entry(Int($0.id.milliseconds), queue.key) }
+                        _ = schedule.fetched(found, of: wanted.count, in: queue)
+                    }
+                    let newest = StreamID(milliseconds: UInt64(next), sequence: 0)
+                    if let search = schedule.search(for: queues, newest: newest) {
+                        searches += 1
+                        let found = pending.filter {
+                            let id = StreamID(milliseconds: UInt64($0), sequence: 0)
+                            return id >= search.from && id <= search.through
+                        }.prefix(limits.page)
+                        var page = PendingPage(entries: [], last: nil)
+                        for number in found {
+                            let id = StreamID(milliseconds: UInt64(number), sequence: 0)
+                            page.entries.append((id, keys[number - 1]))
+                            if found.count == limits.page { page.last = id }
+                        }
+                        schedule.searched(search, random.next() % 8 == 0 ? nil : page, for: queues)
+                    }
+                    wanting += queues.filter(schedule.wantsFetch)
+                default: break
+                }
+                most = max(most, schedule.deferredCount)
+                let busy = running.compactMap(\.content.event.partitionKey)
+                try #require(Set(busy).count == busy.count, "one of a key at a time, seed \(seed)")
+            }
+            for key in ["a", "b", "c"] {
+                let order = done.filter { keys[$0 - 1] == key }
+                try #require(order == order.sorted(), "seed \(seed)")
+            }
+            try #require(done.sorted() == Array(1...150), "seed \(seed)")
+            try #require(schedule.deferredCount == 0 && schedule.waitingCount == 0, "seed \(seed)")
+        }
+        #expect(searches > 1000)
+        // Of each of three keys a few more than its share, when it is hungry or its retry comes.
+        #expect(most <= limits.deferred + 3 * 2 * limits.waitingPerKey, "seed \(seed)")
     }
 }
 

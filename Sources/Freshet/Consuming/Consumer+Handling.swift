@@ -1,148 +1,13 @@
-internal import DequeModule
 internal import Hiredis
 internal import Logging
 internal import Tracing
 
 /// Running handlers, and from what they do to how the delivery ends.
 extension Consumer {
-    // MARK: - Lanes
-
-    /// Nothing will start any more.
-    private var isOver: Bool { isFinished || hasStoppedReading && Task.isCancelled }
-
-    /// How many more lanes are wanted, as soon as there are any; nil when none will be any more.
-    func lanesWanted() async -> Int? {
-        while lanes.wanted == 0 {
-            guard !isOver else { return nil }
-            await withCheckedContinuation { continuation in
-                if lanes.wanted == 0 && !isOver {
-                    lanes.maker = continuation
-                } else {
-                    continuation.resume()
-                }
-            }
-        }
-        defer { lanes.wanted = 0 }
-        return lanes.wanted
-    }
-
-    private func wakeMaker() {
-        let maker = lanes.maker
-        lanes.maker = nil
-        maker?.resume()
-    }
-
-    /// Sees to it that a lane looks for work.
-    func wakeLane() {
-        guard !lanes.isOneComing else { return }
-        if let lane = lanes.idle.popFirst() {
-            lanes.isOneComing = true
-            lane.resume()
-        } else if lanes.count < options.concurrency {
-            lanes.isOneComing = true
-            lanes.count += 1
-            lanes.wanted += 1
-            wakeMaker()
-        }
-    }
-
-    /// All look: there is nothing left to wait for.
-    func wakeAllLanes() {
-        while let lane = lanes.idle.popFirst() { lane.resume() }
-        wakeMaker()
-    }
-
-    func runLane() async {
-        let handled = HandledNow(topic.name, group)
-        await HandledNow.$here.withValue(handled) {
-            guard let tracing, tracing.followsParents else { return await runLane(saying: handled) }
-            // Whoever runs the subscription is no part of its events' stories.
-            await ServiceContext.withValue(.topLevel.of(handled)) { await runLane(saying: handled) }
-        }
-    }
-
-    private func runLane(saying handled: HandledNow) async {
-        var turnBegan = ContinuousClock.now
-        var inTurn = 0
-        lanes.isOneComing = false
-        // Of the handler that comes next: where the last one ended.
-        var began = metrics.now
-        defer { metrics.running(running) }
-        while !isOver {
-            guard let work = nextWork() else {
-                metrics.running(running)
-                handled.set(nil, 0)
-                await withCheckedContinuation { continuation in
-                    // Asked again here: a task from elsewhere is queued anew at each `await`.
-                    if isOver || schedule.hasReady && breaker.isClosed && !isDraining {
-                        continuation.resume()
-                    } else {
-                        lanes.idle.append(continuation)
-                    }
-                }
-                lanes.isOneComing = false
-                (turnBegan, inTurn) = (.now, 0)
-                began = metrics.now
-                continue
-            }
-            if schedule.hasReady { wakeLane() }
-            running += work.count
-            metrics.running(running)
-            await run(work, since: &began)
-            running -= work.count
-            inTurn += 1
-            if inTurn & 15 == 0, ContinuousClock.now - turnBegan > .milliseconds(2) {
-                // Handlers that compute must not starve the sockets.
-                await Task.yield()
-                turnBegan = .now
-                began = metrics.now
-            }
-        }
-    }
-
-    /// What a lane runs next; nil when it must wait.
-    private func nextWork() -> Lanes.Work? {
-        if isDraining { return nil }
-        var permission = breaker.isClosed ? .anything : breaker.permission(at: clock.now)
-        while permission != .nothing, let entry = schedule.next() {
-            if isOrdered, !mayStart(entry) { continue }
-            guard let handler = entry.handler else { continue }
-            if permission == .probe {
-                entry.isProbe = true
-                breaker.probeStarted()
-                permission = .nothing
-            }
-            guard case .batch(let batch) = handler.call else { return .one(entry) }
-            if entry.isProbe || entry.suspicion > 0 { return .batch([entry], batch) }
-            let place = ObjectIdentifier(handler)
-            if lanes.gathering[place] == nil {
-                lanes.gathering[place] = .init(batch: batch, entries: [], due: clock.now + batch.longest)
-                shares[0].upkeepAlarm.ring()
-            }
-            lanes.gathering[place]?.entries.append(entry)
-            if let gathered = lanes.gathering[place], gathered.entries.count >= batch.most {
-                lanes.gathering[place] = nil
-                return .batch(stillOurs(gathered.entries), batch)
-            }
-        }
-        guard !lanes.gathering.isEmpty, breaker.isClosed else { return nil }
-        let now = clock.now
-        for (place, gathered) in lanes.gathering where gathered.due <= now {
-            lanes.gathering[place] = nil
-            return .batch(stillOurs(gathered.entries), gathered.batch)
-        }
-        return nil
-    }
-
-    /// A partition may have been lost while a batch gathered.
-    private func stillOurs(_ entries: [HeldEntry]) -> [HeldEntry] {
-        isOrdered ? entries.filter(mayStart) : entries
-    }
-
     // MARK: - Handlers
 
     /// - Parameter began: when the work began; afterwards when its handler ended.
-    private func run(_ work: Lanes.Work, since began: inout Nanoseconds) async {
+    func run(_ work: Lanes.Work, since began: inout Nanoseconds) async {
         switch work {
         case .one(let entry) where entry.suspicion > 0:
             await runSuspect(entry) {
@@ -198,8 +63,16 @@ extension Consumer {
                 if error is StaleOwner { giveUpPartition(of: entry) }
                 if Task.isCancelled || error is StaleOwner { return abandon(entry) }
                 failedAttempts += 1
-                guard let settlement = failed(entry, error, failedAttempts) else { continue }
-                return end(entry, settlement)
+                if let settlement = failed(entry, error, failedAttempts) { return end(entry, settlement) }
+                if isDraining {
+                    // The next attempt is another consumer's, at once.
+                    let reason = "\(error)"
+                    return end(
+                        entry,
+                        .scheduled(
+                            after: .milliseconds(1), failedAttempts: failedAttempts, reason: reason))
+                }
+                if isOrdered, !mayStart(entry) { return }
             }
         }
     }
@@ -262,7 +135,7 @@ extension Consumer {
             if Task.isCancelled || error is StaleOwner { return handled.forEach(abandon) }
             if members.count > 1 {
                 logger.info("a batch failed, trying its events one by one", metadata: ["reason": "\(error)"])
-                for entry in handled { await run([entry], batch, since: &began) }
+                for entry in handled where mayRunAgain(entry) { await run([entry], batch, since: &began) }
             } else {
                 let (entry, failedAttempts) = (handled[0], handled[0].content.failedAttempts + 1)
                 // Nothing at once and in place: alone it has just been tried again.
@@ -273,6 +146,15 @@ extension Consumer {
                             after: .milliseconds(1), failedAttempts: failedAttempts, reason: "\(error)"))
             }
         }
+    }
+
+    /// Whether an event of a failed batch is handled alone now; otherwise it is not held any more.
+    private func mayRunAgain(_ entry: HeldEntry) -> Bool {
+        if isDraining {
+            handBack(entry)
+            return false
+        }
+        return !isOrdered || mayStart(entry)
     }
 
     private func delivery(of entry: HeldEntry, _ failedAttempts: Int) -> Delivery {
@@ -359,10 +241,11 @@ extension Consumer {
         if isOrdered, tenures[partition].claim == entry.claim { lose(partition) }
     }
 
-    /// The handler was cancelled, or its partition is lost: the entry stays pending, for another consumer after the lease.
+    /// The handler was cancelled, its partition is lost, or the entry is this consumer's no more: it is not settled here.
     func abandon(_ entry: HeldEntry) {
         if Task.isCancelled { leaveUnsettled(1) }
         probeEnded(entry)
+        finished(entry, .over)
         forget(entry)
     }
 
@@ -375,13 +258,15 @@ extension Consumer {
 
     /// The handler has ended: the next of its key may start, and the delivery is settled.
     private func end(_ entry: HeldEntry, _ settlement: Settlement) {
-        if entry.lane != nil {
-            var ending = Schedule.Ending.over
-            if case .scheduled = settlement { ending = .comesBack }
-            let (parked, fetch) = schedule.finished(entry, ending)
-            for entry in parked { forget(entry) }
-            if let fetch { readParked(of: fetch) }
-        }
+        if case .scheduled = settlement { finished(entry, .comesBack) } else { finished(entry, .over) }
         finish(entry, settlement)
+    }
+
+    /// What waits behind the entry goes on, or is deferred until it comes back.
+    private func finished(_ entry: HeldEntry, _ ending: Schedule.Ending) {
+        guard entry.queue != nil else { return }
+        let (deferred, fetch) = schedule.finished(entry, ending)
+        for entry in deferred { forget(entry) }
+        if let fetch { fetchDeferred(of: fetch) }
     }
 }

@@ -25,6 +25,7 @@ extension Consumer {
                 (isFailing, pause) = (false, .milliseconds(20))
             } catch {
                 if error.code == .cancelled || error.code == .closed { return }
+                restartTakeovers(of: share)
                 // A stream or group that is gone: 7.0 says UNBLOCKED when it goes while we wait, all say NOGROUP after.
                 let isGone = error.serverCode == .noGroup || error.serverCode == .unblocked
                 // What a broken reply held is pending, and comes again by being reclaimed.
@@ -54,31 +55,37 @@ extension Consumer {
         guard breaker.isClosed else {
             return breaker.permission(at: clock.now) == .probe && !schedule.hasReady ? 1 : 0
         }
-        return capacity - (held.count - settling)
+        return capacity - (held.count - settling - schedule.waitingCount)
     }
 
     /// False when there is no room, or nothing to read from.
     private func readOnce(_ share: Share) async throws(RedisError) -> Bool {
         let room = room(for: share)
         guard room > 0 else { return false }
-        if isOrdered, try await takeOverNext(of: share, room: room) { return true }
-        if isOrdered, try await recoverLost(of: share) { return true }
-        let streams = isOrdered ? share.streams.filter { isReadable($0.partition) } : share.streams
-        guard !streams.isEmpty else { return false }
+        var isBusy = false
+        if isOrdered {
+            restartTakeovers(of: share, onlyWanted: true)
+            isBusy = try await takeOverNext(of: share, room: room)
+            if !isBusy { isBusy = try await compareNext(of: share) }
+        }
+        let streams = isOrdered ? share.streams.filter(isReadable) : share.streams
+        guard !streams.isEmpty else { return isBusy }
         let readAt = clock.now
         states[share.index].reading = Set(streams.map(\.partition))
         defer { readEnded(share) }
         // COUNT holds for each stream, so a read can bring more than there is room for when several are busy; the rest
         // waits here, its claims renewed, and the next read waits for it.
-        let command = RedisCommand.xreadgroup(
-            group.rawValue, name.rawValue, streams.map(\.key),
-            count: max(1, min(room * 2 / streams.count, states[share.index].mostEntries)),
-            block: options.block)
+        let count = max(1, min(room * 2 / streams.count, states[share.index].mostEntries))
         let read: [(key: String, entries: [StreamEntry])]
         if isOrdered {
-            read = try await readInOrder(command, streams, on: share)
+            // The next comparison is at most half a lease late.
+            let untilComparison = max(options.lease / 2, states[share.index].nextComparison - readAt)
+            let block = isBusy ? nil : min(options.block, untilComparison)
+            read = try await readInOrder(streams, count: count, block: block, on: share)
         } else {
-            read = try await share.reader.send(command)
+            read = try await share.reader.send(
+                .xreadgroup(
+                    group.rawValue, name.rawValue, streams.map(\.key), count: count, block: options.block))
         }
         for (key, entries) in read {
             if let stream = streams.first(where: { $0.key == key }) {
@@ -111,13 +118,38 @@ extension Consumer {
         suspects: [StreamID: Int] = [:]
     ) {
         if isOrdered {
-            // A partition that was lost while the server was asked: its next owner has these, or will.
-            guard [.live, .takingOver].contains(tenures[stream.partition].phase) else { return }
-            if let last = entries.last?.id {
-                let place = ObjectIdentifier(stream)
-                lastRead[place] = max(lastRead[place] ?? .zero, last)
+            // A partition that was lost while the server was asked: its next owner has these, or will. One whose pending entries
+            // are gone through anew: they are among these.
+            let phase = tenures[stream.partition].phase
+            switch source {
+            case .claim: guard phase == .takingOver else { return }
+            case .stream: guard phase == .live else { return }
+            }
+            guard let last = entries.last?.id else { return }
+            let newest = tenures[stream.partition].newest[stream.isRedelivery]
+            tenures[stream.partition].newest[stream.isRedelivery] = max(newest, last)
+            if let first = entries.first?.id, first <= newest, case .stream = source {
+                // A rewind: what has not begun is not taken twice.
+                return take(notInHand(entries, of: stream), of: stream, readAt, suspects, from: source)
             }
         }
+        take(entries, of: stream, readAt, suspects, from: source)
+    }
+
+    /// Entries that are not waiting here already.
+    private func notInHand(_ entries: [StreamEntry], of stream: ReadStream) -> [StreamEntry] {
+        let inHand = held.byID(of: stream).filter { $1.stage == .waiting }
+        return entries.filter { entry in
+            guard inHand[entry.id] == nil else { return false }
+            guard let key = entry.field("partitionkey")?.string else { return true }
+            return !schedule.hasDeferred(entry.id, of: stream, key: key)
+        }
+    }
+
+    private func take(
+        _ entries: [StreamEntry], of stream: ReadStream, _ readAt: ContinuousClock.Instant,
+        _ suspects: [StreamID: Int], from source: SubscriptionMetrics.Source
+    ) {
         metrics.delivered(entries.count, from: source)
         for entry in entries {
             guard let held = decode(entry, of: stream, claimedUntil: readAt + options.lease) else { continue }

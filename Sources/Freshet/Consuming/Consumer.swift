@@ -20,7 +20,7 @@ actor Consumer {
         let alarm: LoopAlarm
         /// Rings when the upkeep has something to do.
         let upkeepAlarm: LoopAlarm
-        /// Rings when parked entries are wanted again.
+        /// Rings when deferred entries are wanted again.
         let fetchAlarm: LoopAlarm
     }
 
@@ -41,13 +41,15 @@ actor Consumer {
         var reading: Set<Int> = []
         /// With an order: when it is looked next whether others were given entries, though nothing comes.
         var nextLook: ContinuousClock.Instant
-        /// The keys whose parked entries are wanted again.
-        var fetches: [KeyLane] = []
+        /// With an order: when what the server holds for this consumer is compared next with what is in hand.
+        var nextComparison: ContinuousClock.Instant
+        /// The keys whose deferred entries are wanted again.
+        var fetches: [KeyQueue] = []
         /// Its reader has ended: what comes now is handed back.
         var hasStopped = false
 
         init(at now: ContinuousClock.Instant) {
-            (nextPromotion, watchesUntil, nextLook) = (now, now, now)
+            (nextPromotion, watchesUntil, nextLook, nextComparison) = (now, now, now, now)
         }
     }
 
@@ -98,10 +100,6 @@ actor Consumer {
     var tenures: [Tenure] {
         didSet { metrics.owning(tenures.count { $0.isOwned }) }
     }
-    /// With an order, the last entry of each stream that has come, and the streams of which more may have been given to us: the
-    /// reply was lost.
-    var lastRead: [ObjectIdentifier: StreamID] = [:]
-    var unsure: Set<ObjectIdentifier> = []
     /// With an order: whose partitions are to change hands is told here.
     nonisolated let changes: PartitionChanges?
     var news = PartitionNews()
@@ -157,7 +155,7 @@ actor Consumer {
             timeout: broker.client.configuration.commandTimeout)
         states = shares.map { _ in ShareState(at: broker.clock.now) }
         heldCounts = Array(repeating: 0, count: topic.partitions)
-        schedule = Schedule(options.ordering)
+        schedule = Schedule(options.ordering, limits: options.limits, mostWaiting: capacity)
         breaker = CircuitBreaker(options.breaker)
         tenures =
             options.ordering == .perKey
@@ -220,7 +218,7 @@ actor Consumer {
                 tasks.addTask { await self.read(share) }
                 tasks.addTask { await self.keepUp(share) }
                 tasks.addTask { await self.settleAll(of: share) }
-                if isOrdered { tasks.addTask { await self.fetchParked(of: share) } }
+                if isOrdered { tasks.addTask { await self.fetchDeferred(of: share) } }
             }
             if let changes {
                 tasks.addTask { await self.keepPartitions() }

@@ -22,8 +22,19 @@ final class HeldEntry {
     let handler: Handler?
     /// Until then nobody else can have claimed it: counted from before the read or renewal was sent.
     var claimedUntil: ContinuousClock.Instant
-    /// The key that it is ordered by; nil when its order does not matter.
-    var lane: KeyLane?
+    /// How far it has come in this process.
+    enum Stage {
+        /// Its handler has not been called.
+        case waiting
+        case running
+        /// Its handler has ended, and it is being settled.
+        case settling
+        /// As `settling`; it comes again, by the redelivery stream.
+        case comingBack
+    }
+    var stage = Stage.waiting
+    /// The queue of its key; nil when its order does not matter.
+    var queue: KeyQueue?
     /// Under which claim it was taken, with an order.
     var claim: PartitionClaim?
     /// Where it stands in the consumer's list of what is held.

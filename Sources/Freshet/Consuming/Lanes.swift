@@ -10,6 +10,14 @@ struct Lanes {
         case one(HeldEntry)
         case batch([HeldEntry], BatchCall)
 
+        /// Its handlers are about to be called.
+        func begin() {
+            switch self {
+            case .one(let entry): entry.stage = .running
+            case .batch(let entries, _): for entry in entries { entry.stage = .running }
+            }
+        }
+
         /// How many deliveries it is.
         var count: Int {
             switch self {

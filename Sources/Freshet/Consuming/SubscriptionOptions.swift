@@ -21,6 +21,8 @@ public struct SubscriptionOptions: Sendable {
     /// the user may not use `CLIENT UNBLOCK`, and how long a rewind goes unnoticed.
     public var block = Duration.seconds(4)
 
+    /// Bounds of what keeping an order remembers.
+    package var limits = OrderingLimits()
     /// After how long without a sign of life the name of a consumer that holds nothing leaves the group.
     package var namesExpireAfter = Duration.seconds(600)
     /// For proofs: called with each delivery that was taken up, with each that surely ended so, and with each partition that was

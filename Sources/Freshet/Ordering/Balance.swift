@@ -21,10 +21,13 @@ struct Balance {
 
     /// Everybody gets the same number, or one more: those who have most keep the one more, so that little moves.
     ///
-    /// - Parameter abandoned: what nobody has owned for so long that whoever was to take it must be dead. Anyone takes it
+    /// - Parameters:
+    ///   - givable: which of its own this consumer would give, those first that cost least; nil is all of them, the last first.
+    ///   - abandoned: what nobody has owned for so long that whoever was to take it must be dead. Anyone takes it
     ///   then, however many that makes.
     static func plan(
-        for name: ConsumerName, among members: [Member], partitions: Int, abandoned: Set<Int> = []
+        for name: ConsumerName, among members: [Member], partitions: Int, givable: [Int]? = nil,
+        abandoned: Set<Int> = []
     ) -> Plan {
         let staying = members.filter { !$0.isLeaving }
         guard let own = staying.first(where: { $0.name == name }) else { return Plan() }
@@ -36,7 +39,8 @@ struct Balance {
         let free = (0..<partitions).filter { !owned.contains($0) }
         var plan = Plan(free: Set(free))
         guard own.owned.count <= target else {
-            plan.give = Array(own.owned.sorted().suffix(own.owned.count - target))
+            let inTurn = givable ?? own.owned.sorted().reversed()
+            plan.give = inTurn.filter(own.owned.contains).prefix(own.owned.count - target).sorted()
             return plan
         }
         plan.isWaiting = own.owned.count < target

@@ -15,12 +15,14 @@ extension Consumer {
                 if !isLeaving { (isLeaving, news.isThere) = (true, true) }
             }
             await giveBackWhatIsIdle()
+            await keepWhatIsStuck()
             if news.isThere || clock.now >= nextMeeting {
                 news.isThere = false
                 let pause = await meet(&freeSince)
                 nextMeeting = clock.now + pause * Double.random(in: 0.9...1)
             }
-            let wait = news.isThere ? .zero : nextMeeting - clock.now
+            var wait = news.isThere ? .zero : nextMeeting - clock.now
+            if let due = stuckDue { wait = min(wait, due - clock.now) }
             await clock.wait(on: ownershipAlarm, for: max(.milliseconds(1), wait))
         }
         // Of a consumer that is cancelled the leases run out: what it held may have been the reason.
@@ -65,7 +67,8 @@ extension Consumer {
         // Whoever is to take something looks each sixth of a lease.
         let abandoned = freeSince.filter { $0.value + options.lease * 3 / 10 <= clock.now }.keys
         let plan = Balance.plan(
-            for: name, among: members, partitions: topic.partitions, abandoned: Set(abandoned))
+            for: name, among: members, partitions: topic.partitions, givable: givable,
+            abandoned: Set(abandoned))
         freeSince = plan.free.reduce(into: [:]) { $0[$1] = freeSince[$1] ?? clock.now }
         if !news.hasMet, plan.isWaiting { await changes?.tell() }
         news.hasMet = true
@@ -103,11 +106,11 @@ extension Consumer {
     private func take(_ partition: Int) async {
         // Handlers of an earlier tenure still run: their events would run twice at once.
         guard !isDraining, tenures[partition].phase == .absent, heldCounts[partition] == 0 else { return }
-        let askedAt = clock.now
+        let (askedAt, keys) = (clock.now, broker.keys(topic.name, partition))
         do {
             let reply = try await LeaseScripts.take.run(
-                on: broker.client, keys: [broker.keys(topic.name, partition).lease(group)],
-                arguments: [name.rawValue, options.lease.inMilliseconds])
+                on: broker.client, keys: [keys.lease(group), keys.epochs],
+                arguments: [name.rawValue, options.lease.inMilliseconds, group.rawValue])
             guard let parts = reply.array.map(Array.init), parts.count == 2,
                 let epoch = parts[0].integer ?? parts[0].string.flatMap(Int.init), epoch >= 0
             else { return }
@@ -118,10 +121,8 @@ extension Consumer {
                 topic: topic.name, group: group, partition: partition, owner: name)
             tenure.claim = PartitionClaim(owner: name, epoch: fenced ?? epoch)
             tenure.phase = isDraining ? .leaving : .takingOver
+            tenure.settledMeanwhile = []
             tenures[partition] = tenure
-            for stream in share(of: partition).streams where stream.partition == partition {
-                lastRead[ObjectIdentifier(stream)] = nil
-            }
             options.observePartition?(partition, epoch, true)
             logger.info("took a partition", metadata: ["partition": "\(partition)", "epoch": "\(epoch)"])
             await wakeReader(of: share(of: partition))
@@ -174,10 +175,11 @@ extension Consumer {
         ownershipAlarm.ring()
     }
 
-    /// Whether new entries of the partition are read.
-    func isReadable(_ partition: Int) -> Bool {
-        tenures[partition].phase == .live && tenures[partition].keptUntil > clock.now
-            && !schedule.isCongested(partition)
+    /// Whether new entries of the stream are read. Retries always are: keys wait for them.
+    func isReadable(_ stream: ReadStream) -> Bool {
+        let tenure = tenures[stream.partition]
+        return tenure.phase == .live && tenure.keptUntil > clock.now
+            && (stream.isRedelivery || !schedule.isFull)
     }
 
     /// Whether an entry may start: its partition is surely ours. Otherwise it is not held any more.
@@ -198,11 +200,58 @@ extension Consumer {
     private func leave(_ partition: Int) {
         guard tenures[partition].isOwned, tenures[partition].phase != .leaving else { return }
         tenures[partition].phase = .leaving
+        tenures[partition].leavingSince = clock.now
         dropWhatWaits(of: partition)
     }
 
     private func leaveAll() {
         for partition in tenures.indices { leave(partition) }
+    }
+
+    /// The partitions that may be given to another consumer: idle ones first, and none whose handlers kept it here before and
+    /// still run.
+    private var givable: [Int] {
+        var running = Array(repeating: 0, count: tenures.count)
+        for entry in held.all where entry.stage == .running { running[entry.stream.partition] += 1 }
+        return tenures.indices.reversed().filter { partition in
+            tenures[partition].isOwned && !tenures[partition].stuckOn.contains { $0.index >= 0 }
+        }.sorted { running[$0] < running[$1] }
+    }
+
+    /// For how long a partition that is to be given away waits for its handlers, which start nothing meanwhile.
+    private var longestLeaving: Duration { options.lease / 4 }
+
+    /// When a partition that is to be given away stays, unless its handlers end before.
+    private var stuckDue: ContinuousClock.Instant? {
+        guard !isDraining else { return nil }
+        return tenures.filter { $0.phase == .leaving }.compactMap { $0.leavingSince }.min().map {
+            $0 + longestLeaving
+        }
+    }
+
+    /// A partition whose handlers do not end stays: its other keys go on, and another partition is given instead.
+    private func keepWhatIsStuck() async {
+        guard let due = stuckDue, due <= clock.now else { return }
+        for partition in tenures.indices
+        where tenures[partition].phase == .leaving
+            && tenures[partition].leavingSince.map({ $0 + longestLeaving <= clock.now }) ?? false
+        {
+            let running = held.all.filter { $0.stream.partition == partition && $0.stage == .running }
+            guard !running.isEmpty else {
+                // They have ended and are being settled.
+                tenures[partition].leavingSince = clock.now
+                continue
+            }
+            tenures[partition].stuckOn = running
+            // The task that reads takes up what was dropped for the sake of the hand-over.
+            tenures[partition].phase = .takingOver
+            tenures[partition].needsRestart = true
+            news.isThere = true
+            logger.notice(
+                "a partition stays with its consumer: handlers do not end",
+                metadata: ["partition": "\(partition)", "handlers": "\(running.count)"])
+            await wakeReader(of: share(of: partition))
+        }
     }
 
     private func dropWhatWaits(of partition: Int) {

@@ -20,10 +20,38 @@ struct Tenure {
     /// What handlers are told.
     var claim: PartitionClaim?
     var takeover = Takeover()
+    /// Under way, or nil.
+    var comparison: Comparison?
+    /// Waits for retries that the last comparison did not find, by position: the number of each wait.
+    var missingBefore: [StreamID: Int] = [:]
+    /// Entries that were settled while the pending list is gone through: a page can be older than that. Nil when none is.
+    var settledMeanwhile: Set<StreamID>?
+    /// Of each stream, the newest entry that was taken up.
+    var newest = NewestEntries()
+    /// What is pending is to be taken up anew: the server may hold something for this consumer that is not in hand.
+    var needsRestart = false
+    /// Since when the partition is to be given to another consumer.
+    var leavingSince: ContinuousClock.Instant?
+    /// What still ran when the partition could not be given away in time.
+    var stuckOn: [HeldEntry] = []
 
     var isOwned: Bool { phase != .absent }
 
     init(keptUntil: ContinuousClock.Instant) { self.keptUntil = keptUntil }
+
+    /// An entry of the partition was settled.
+    mutating func settled(_ id: StreamID) { settledMeanwhile?.insert(id) }
+}
+
+/// The newest entries of a partition's two streams.
+struct NewestEntries {
+    private var log = StreamID.zero
+    private var redelivery = StreamID.zero
+
+    subscript(isRedelivery: Bool) -> StreamID {
+        get { isRedelivery ? redelivery : log }
+        set { if isRedelivery { redelivery = newValue } else { log = newValue } }
+    }
 }
 
 /// How far the taking over of a partition has come.
@@ -32,13 +60,15 @@ struct Takeover {
         /// Which keys wait for a retry: first those that are put off, by rank from the last one, then those that are due.
         case delayed(rank: Int)
         case due(after: StreamID)
-        /// What was held, of the redelivery stream and then of the log.
+        /// What is pending, of the redelivery stream and then of the log.
         case redelivery(after: StreamID)
         case log(after: StreamID)
     }
     var step = Step.delayed(rank: 0)
     /// The last owner did not give it back: what it held may have killed it.
     var isAfterCrash = false
+    /// The reply to this step was lost: what it counted is counted already.
+    var isRepeated = false
 }
 
 /// Who owns a partition while it handles an event of it: whoever keeps the epoch beside its effects can refuse those of

@@ -7,6 +7,7 @@ extension Consumer {
     func finish(_ entry: HeldEntry, _ settlement: Settlement) {
         let share = share(of: entry.stream.partition)
         entry.process?.isSettling(as: settlement.outcome)
+        if case .scheduled = settlement { entry.stage = .comingBack } else { entry.stage = .settling }
         states[share.index].settlements.append((entry, settlement))
         states[share.index].settling += 1
         guard states[share.index].settlements.count == 1 else { return }
@@ -82,10 +83,11 @@ extension Consumer {
 
     private func acknowledge(_ entries: [HeldEntry], of stream: ReadStream) async {
         let ids = entries.map(\.id)
-        await persist(entries.count) { () async throws(RedisError) in
+        let isDone = await persist(entries.count) { isRepeated async throws(RedisError) in
             let count = try await self.broker.client.send(.xack(stream.key, self.group.rawValue, ids))
-            self.counters.add(.acknowledged, count)
-            self.counters.add(.fenced, ids.count - count)
+            // Those that are missing in a repetition were acknowledged by a request whose reply was lost.
+            self.counters.add(.acknowledged, isRepeated ? ids.count : count)
+            if !isRepeated { self.counters.add(.fenced, ids.count - count) }
             // When one was another's, nobody says which.
             guard count == ids.count else { return }
             self.metrics.acknowledged(entries)
@@ -95,8 +97,14 @@ extension Consumer {
         }
         for entry in entries {
             entry.process?.settled()
+            if isDone { left(entry) }
             forget(entry)
         }
+    }
+
+    /// The entry has left the pending list, or was not on it.
+    private func left(_ entry: HeldEntry) {
+        if isOrdered { tenures[entry.stream.partition].settled(entry.id) }
     }
 
     /// So many endings are one script's: the server serves nobody else meanwhile.
@@ -107,15 +115,19 @@ extension Consumer {
         let sorted = endings.sorted { $0.entry.id < $1.entry.id }
         for start in stride(from: 0, to: sorted.count, by: Self.scriptBatch) {
             let batch = sorted[start..<min(start + Self.scriptBatch, sorted.count)]
-            await persist(batch.count) { () async throws(RedisError) in
-                try await self.perform(batch, of: stream)
+            let isDone = await persist(batch.count) { isRepeated async throws(RedisError) in
+                try await self.perform(batch, of: stream, isRepeated: isRepeated)
             }
-            for (entry, _) in batch { forget(entry) }
+            for (entry, _) in batch {
+                if isDone { left(entry) }
+                forget(entry)
+            }
         }
     }
 
     private func perform(
-        _ endings: ArraySlice<(entry: HeldEntry, settlement: Settlement)>, of stream: ReadStream
+        _ endings: ArraySlice<(entry: HeldEntry, settlement: Settlement)>, of stream: ReadStream,
+        isRepeated: Bool
     ) async throws(RedisError) {
         let keys = broker.keys(topic.name, stream.partition)
         let deletes = stream.isRedelivery || topic.kind == .queue
@@ -139,30 +151,53 @@ extension Consumer {
         let results = reply.array?.map { $0.integer ?? -1 } ?? []
         var acknowledged: [HeldEntry] = []
         for ((entry, settlement), result) in zip(endings, results) {
-            switch result {
-            case 1:
+            switch Scripts.Settled(result, isRepeated: isRepeated, deletes: deletes) {
+            case .here:
                 entry.process?.settled()
                 counters.add(settlement.outcome)
                 if case .acknowledged = settlement { acknowledged.append(entry) }
                 options.observe?(entry.content.event, settlement.outcome)
-            case 0:
+            case .before:
+                entry.process?.settled()
+                counters.add(settlement.outcome)
+                if case .acknowledged = settlement { acknowledged.append(entry) }
+                // A server that came back without its last writes has no retry, and gives the event out again.
+                if isOrdered, entry.stage == .comingBack { tenures[stream.partition].needsRestart = true }
+            case .gone:
                 entry.process?.settled(.lost)
                 counters.add(.lost)
-            default:
+                logger.error(
+                    "an event was deleted before it was settled", metadata: ["entry": "\(entry.id)"])
+                goOn(withoutRetryOf: entry)
+            case .elsewhere:
                 entry.process?.settled(.fenced)
                 counters.add(.fenced)
                 logger.info("another consumer had taken the event", metadata: ["entry": "\(entry.id)"])
+                goOn(withoutRetryOf: entry)
             }
         }
         if !acknowledged.isEmpty { metrics.acknowledged(acknowledged) }
     }
 
+    /// There will be no retry of the entry: nothing waits for it.
+    private func goOn(withoutRetryOf entry: HeldEntry) {
+        guard entry.stage == .comingBack else { return }
+        goOn(without: entry.logPosition, of: entry.content.event.partitionKey, entry.stream.partition)
+    }
+
     /// Until it is done: repeating a settlement that ran after all finds the entry settled and changes nothing.
-    private func persist(_ count: Int, _ action: () async throws(RedisError) -> Void) async {
+    ///
+    /// - Parameter action: told whether an earlier call may have had its effect.
+    /// - Returns: false when it was given up.
+    private func persist(_ count: Int, _ action: (_ isRepeated: Bool) async throws(RedisError) -> Void) async
+        -> Bool
+    {
         var pause = Duration.milliseconds(20)
+        var isRepeated = false
         while true {
             do throws(RedisError) {
-                return try await action()
+                try await action(isRepeated)
+                return true
             } catch {
                 let isGone = error.serverCode == .noGroup
                 guard error.isRetryable, !Task.isCancelled else {
@@ -171,8 +206,9 @@ extension Consumer {
                         logger.error(
                             "cannot settle; the event will come again", metadata: ["reason": "\(error)"])
                     }
-                    return
+                    return false
                 }
+                isRepeated = isRepeated || error.mayHaveRun
             }
             try? await Task.sleep(for: pause)
             pause = min(pause * 2, .seconds(1))

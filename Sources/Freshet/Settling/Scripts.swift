@@ -10,7 +10,8 @@ enum Scripts {
     ///
     /// KEYS stream delayed dead invalid redelivery lease; ARGV group consumer delete(0|1) epoch('' without an order), and
     /// for each entry, in the order of the stream: id, ending, pause in milliseconds, how many arguments follow, these.
-    /// Returns for each entry 1, 0 when it is gone from the stream, -1 when another consumer holds it.
+    /// Returns for each entry 1, 0 when it is gone from the stream, -1 when another consumer holds it, -2 when nobody holds
+    /// it, -3 when nobody does and it is gone from the stream.
     ///
     /// An entry of more fields than `unpack` can take is packed into one.
     static let settle = RedisScript(
@@ -54,12 +55,15 @@ enum Scripts {
         end
         local done = {}
         for n, ending in ipairs(endings) do
-          if held and not held[ending.id] then
+          local mine = not held or held[ending.id]
+          if mine and redis.call('XACK', stream, group, ending.id) == 1 then
+            result[n] = 1
+            done[#done + 1] = ending.id
+          elseif not mine and #redis.call('XPENDING', stream, group, ending.id, ending.id, 1) == 1 then
             result[n] = -1
           else
-            result[n] = redis.call('XACK', stream, group, ending.id) == 1 and 1 or -1
+            result[n] = #redis.call('XRANGE', stream, ending.id, ending.id) == 1 and -2 or -3
           end
-          if result[n] == 1 then done[#done + 1] = ending.id end
         end
         local function fields(entry, ending)
           local own, out, original = {}, {}, false
@@ -101,6 +105,33 @@ enum Scripts {
         if ARGV[3] == '1' and #done > 0 then redis.call('XDEL', stream, unpack(done)) end
         return result
         """)
+
+    /// How a settlement ended.
+    enum Settled {
+        /// By this request.
+        case here
+        /// By an earlier request, whose reply was lost.
+        case before
+        /// Not at all: the entry was deleted.
+        case gone
+        /// By another consumer, or it will be.
+        case elsewhere
+
+        /// - Parameters:
+        ///   - result: the script's.
+        ///   - isRepeated: an earlier request may have had its effect.
+        ///   - deletes: what is settled is deleted.
+        init(_ result: Int, isRepeated: Bool, deletes: Bool) {
+            switch result {
+            case 1: self = .here
+            case 0: self = .gone
+            case -2 where isRepeated: self = .before
+            case -3 where isRepeated && deletes: self = .before
+            case -3 where !deletes: self = .gone
+            default: self = .elsewhere
+            }
+        }
+    }
 
     /// Moves retries whose time has come to the redelivery stream, and scheduled events to the log.
     ///

@@ -30,6 +30,8 @@ public struct PartitionKeys: Sendable, Hashable {
     public func invalid(_ group: GroupName) -> String { "\(namespace):invalid:\(tag):\(group)" }
     /// Hash: which consumer of this group owns the partition, and its epoch.
     public func lease(_ group: GroupName) -> String { "\(namespace):lease:\(tag):\(group)" }
+    /// Hash: the last epoch of each group on this partition. It outlives the lease.
+    var epochs: String { "\(namespace):epochs:\(tag)" }
     /// Text: which consumer of this group looks for what others left; for a moment.
     public func sweep(_ group: GroupName) -> String { "\(namespace):sweep:\(tag):\(group)" }
 

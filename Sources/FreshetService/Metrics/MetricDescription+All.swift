@@ -37,6 +37,10 @@ extension MetricDescription {
             "freshet_claims_total", .counter, ofGroup, .process,
             "Entries taken over from a consumer that showed no sign of life or gave up a partition."),
         MetricDescription(
+            "freshet_recovered_total", .counter, ofGroup, .process,
+            "Entries that a consumer took up again as its own after a lost connection or a comparison with the server."
+        ),
+        MetricDescription(
             "freshet_in_progress", .gauge, ofGroup, .process, "Deliveries whose handler runs now."),
         MetricDescription(
             "freshet_partitions_owned", .gauge, ofGroup, .process,
