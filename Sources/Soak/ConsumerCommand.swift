@@ -22,6 +22,8 @@ struct ConsumerCommand: AsyncParsableCommand {
     /// The longest that a handler takes, in milliseconds.
     @Option var longest: Int
     @Option var concurrency: Int
+    /// Deferred ids, entries a page, waiting events a key; production's when there are none.
+    @Option var limits: [Int] = []
 
     func run() async throws {
         let journal = try Journal(at: journal)
@@ -58,6 +60,10 @@ struct ConsumerCommand: AsyncParsableCommand {
         options.retry.ceiling = .seconds(2)
         options.breaker.failures = 0
         options.maximumDeliveries = 1000
+        if limits.count == 3 {
+            (options.limits.deferred, options.limits.page) = (limits[0], limits[1])
+            options.limits.waitingPerKey = limits[2]
+        }
         journal.follow(&options, of: group)
         struct Chance: Error {}
         return Subscription(
@@ -81,7 +87,7 @@ struct ConsumerCommand: AsyncParsableCommand {
         while !Task.isCancelled {
             try? await Task.sleep(for: .milliseconds(200))
             for subscription in subscriptions {
-                for outcome in [Outcome.fenced, .reclaimed, .scheduled, .lost, .released]
+                for outcome in [Outcome.fenced, .reclaimed, .recovered, .scheduled, .lost, .released]
                 where subscription.counters[outcome] > 0 {
                     journal.write(
                         "C", "\(subscription.group)", outcome.rawValue, "\(subscription.counters[outcome])")

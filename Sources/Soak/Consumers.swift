@@ -23,6 +23,7 @@ final class Consumers: Sendable {
         let failures: Int
         let longest: Int
         var concurrency = 64
+        var limits: [Int] = []
 
         func command(name: String, journal: String) -> (arguments: [String], environment: [String: String]?) {
             let arguments = [
@@ -30,7 +31,7 @@ final class Consumers: Sendable {
                 "--lease", "\(lease.inSeconds)", "--name", name, "--groups", groups.joined(separator: ","),
                 "--failures", "\(failures)", "--longest", "\(longest)", "--concurrency", "\(concurrency)",
             ]
-            return (arguments, nil)
+            return (arguments + limits.flatMap { ["--limits", "\($0)"] }, nil)
         }
     }
 

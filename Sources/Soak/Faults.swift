@@ -7,6 +7,7 @@ internal import Workbench
 struct Faults {
     private enum Kind: String, CaseIterable {
         case kill, freeze, cut, freezeServer = "freeze server", restartServer = "restart server", vanish
+        case loss = "loss of the last writes"
     }
 
     private var random: Seeded
@@ -15,14 +16,23 @@ struct Faults {
     private let cutter: ReplyCutter
     private let lease: Duration
     private let vanish: Bool
+    private let lossy: Bool
     private var counts: [Kind: Int] = [:]
 
-    init(seed: UInt64, stage: Stage, consumers: Consumers, cutter: ReplyCutter, lease: Duration, vanish: Bool)
-    {
+    /// - Parameters:
+    ///   - vanish: groups are destroyed as well.
+    ///   - lossy: no consumer is killed or frozen, and the server comes back from older snapshots.
+    init(
+        seed: UInt64, stage: Stage, consumers: Consumers, cutter: ReplyCutter, lease: Duration, vanish: Bool,
+        lossy: Bool = false
+    ) {
         random = Seeded(seed)
         (self.stage, self.consumers, self.cutter) = (stage, consumers, cutter)
-        (self.lease, self.vanish) = (lease, vanish)
+        (self.lease, self.vanish, self.lossy) = (lease, vanish, lossy)
     }
+
+    /// How often the server lost its last writes.
+    var losses: Int { counts[.loss] ?? 0 }
 
     var summary: String {
         Kind.allCases.filter { counts[$0] != nil }.map { "\(counts[$0] ?? 0) x \($0.rawValue)" }.joined(
@@ -45,6 +55,7 @@ struct Faults {
             .kill, .kill, .kill, .freeze, .freeze, .freeze, .cut, .cut, .cut, .freezeServer, .restartServer,
         ]
         if vanish { kinds += [.vanish, .vanish] }
+        if lossy { kinds = [.loss, .loss, .loss, .cut, .freezeServer] }
         // Groups vanish first of all, while there is much that one made again at the newest entry would never see.
         let isFirst = vanish && counts.isEmpty
         let kind = isFirst ? .vanish : kinds[Int(random.next() % UInt64(kinds.count))]
@@ -65,6 +76,8 @@ struct Faults {
             await stage.server.kill()
             try await Task.sleep(for: .milliseconds(Int.random(in: 0...1500, using: &random)))
             try await stage.server.start()
+        case .loss:
+            try await stage.loseLastWrites(after: .milliseconds(Int.random(in: 20...1500, using: &random)))
         case .vanish:
             let log = stage.broker.keys(stage.topic.name, Int(random.next() % 8)).events
             _ = try? await stage.client.send(

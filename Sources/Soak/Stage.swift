@@ -36,6 +36,16 @@ struct Stage: Sendable {
         return ids
     }
 
+    /// The server loses what it has written since a snapshot a moment ago: what a failover to a replica that lags does.
+    ///
+    /// - Parameter work: how long the server goes on after the snapshot.
+    func loseLastWrites(after work: Duration) async throws {
+        _ = try await client.send(RedisCommand("SAVE"))
+        try await Task.sleep(for: work)
+        await server.kill()
+        try await server.start()
+    }
+
     /// Waits until nothing of these groups is left to do; false when the time is up.
     func settle(_ groups: [GroupName], within limit: Duration) async throws -> Bool {
         let deadline = ContinuousClock.now + limit
@@ -53,11 +63,12 @@ struct Stage: Sendable {
     }
 
     static func with<R>(
-        partitions: Int, survivesKills: Bool = true, _ body: (Stage) async throws -> R
+        partitions: Int, survivesKills: Bool = true, losesWrites: Bool = false,
+        _ body: (Stage) async throws -> R
     ) async throws -> R {
-        // What was acknowledged survives a kill.
+        // What was acknowledged survives a kill; without an append-only file only what a snapshot has.
         let server = LocalRedisServer(
-            appendOnly: true, options: survivesKills ? ["--appendfsync", "always"] : [])
+            appendOnly: !losesWrites, options: survivesKills ? ["--appendfsync", "always"] : [])
         return try await withRedisServer(server) { server in
             let client = RedisClient(try RedisConfiguration(url: server.url))
             defer { client.close() }

@@ -131,7 +131,8 @@ extension Consumer {
     ) async throws(RedisError) {
         let keys = broker.keys(topic.name, stream.partition)
         let deletes = stream.isRedelivery || topic.kind == .queue
-        let epoch = isOrdered ? "\(tenures[stream.partition].epoch)" : ""
+        let asOwner = isOrdered ? tenures[stream.partition].epoch : nil
+        let epoch = asOwner.map { "\($0)" } ?? ""
         var arguments: [any RedisArgument] = [group.rawValue, name.rawValue, deletes ? 1 : 0, epoch]
         for (entry, settlement) in endings {
             if case .scheduled(let pause, _, _) = settlement {
@@ -173,7 +174,12 @@ extension Consumer {
                 entry.process?.settled(.fenced)
                 counters.add(.fenced)
                 logger.info("another consumer had taken the event", metadata: ["entry": "\(entry.id)"])
-                goOn(withoutRetryOf: entry)
+                if result == -1, isOrdered, asOwner == tenures[stream.partition].epoch {
+                    // The lease is another's, or the server came back without it: nothing may start behind this event.
+                    lose(stream.partition)
+                } else {
+                    goOn(withoutRetryOf: entry)
+                }
             }
         }
         if !acknowledged.isEmpty { metrics.acknowledged(acknowledged) }
