@@ -24,6 +24,8 @@ final class Consumers: Sendable {
         let longest: Int
         var concurrency = 64
         var limits: [Int] = []
+        var hang = 0
+        var storm: String?
 
         func command(name: String, journal: String) -> (arguments: [String], environment: [String: String]?) {
             let arguments = [
@@ -31,7 +33,10 @@ final class Consumers: Sendable {
                 "--lease", "\(lease.inSeconds)", "--name", name, "--groups", groups.joined(separator: ","),
                 "--failures", "\(failures)", "--longest", "\(longest)", "--concurrency", "\(concurrency)",
             ]
-            return (arguments + limits.flatMap { ["--limits", "\($0)"] }, nil)
+            let storm = storm.map { ["--storm", $0] } ?? []
+            return (
+                arguments + limits.flatMap { ["--limits", "\($0)"] } + ["--hang", "\(hang)"] + storm, nil
+            )
         }
     }
 
@@ -101,6 +106,16 @@ final class Consumers: Sendable {
             let journal = "\(setting.folder)/journal-\(name.dropFirst())"
             return (try? FileManager.default.attributesOfItem(atPath: journal)[.size] as? Int) ?? 0 > 0
         }
+    }
+
+    /// The most memory that one of those that run has had, in MiB.
+    var mostMemory: Int {
+        let ids = state.withLock { $0.living.map(\.process.id) }
+        return ids.compactMap { id in
+            let status = try? String(contentsOfFile: "/proc/\(id)/status", encoding: .utf8)
+            let line = status?.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+            return line?.split(separator: " ").dropFirst().first.flatMap { Int($0) }.map { $0 / 1024 }
+        }.max() ?? 0
     }
 
     /// Those that ended though nobody had asked them to.

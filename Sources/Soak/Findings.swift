@@ -23,6 +23,8 @@ struct Findings {
     private(set) var deliveries: [String: [(process: Int, at: Int)]] = [:]
     private(set) var counters: [String: [String: Int]] = [:]
     private(set) var errors: [String] = []
+    /// How many handlers took three leases.
+    private(set) var hung: [String: Int] = [:]
     /// By group and partition: who owned it when.
     private(set) var tenures: [String: [(partition: Int, process: Int, epoch: Int, began: Int, ended: Int)]] =
         [:]
@@ -82,6 +84,7 @@ struct Findings {
                 } else if let tenure = owned.removeValue(forKey: place) {
                     tenures[group, default: []].append((partition, process, tenure.epoch, tenure.began, time))
                 }
+            case "H": hung[group, default: 0] += 1
             case "X": errors.append(String(line))
             default: continue
             }

@@ -31,7 +31,9 @@ struct KillCommand: AsyncParsableCommand {
     @Flag(help: "The server comes back from older snapshots, while the same consumers live on.")
     var lossy = false
 
-    @Option(help: "Bounds of what keeping an order remembers: deferred ids, entries a page, waiting events a key.")
+    @Option(
+        help: "Bounds of what keeping an order remembers: deferred ids, entries a page, waiting events a key."
+    )
     var limits: [Int] = []
 
     func run() async throws {
@@ -51,7 +53,7 @@ struct KillCommand: AsyncParsableCommand {
                 Consumers.Setting(
                     url: "unix://\(cutter.path)", folder: stage.server.folder, partitions: 8, lease: lease,
                     groups: ["keyed", "free"], failures: 30, longest: longest, limits: limits))
-            var published = try await stage.publish(events, keys: keys)
+            var published = try await stage.work.publish(events, keys: keys)
             for _ in 0..<4 { try consumers.start() }
             var faults = Faults(
                 seed: seed, stage: stage, consumers: consumers, cutter: cutter, lease: lease, vanish: vanish,
@@ -59,13 +61,13 @@ struct KillCommand: AsyncParsableCommand {
             try await faults.run(for: .seconds(seconds))
             if lossy {
                 // What is left of the work is not the question, and then the keys go on.
-                _ = try await stage.settle(["keyed", "free"], within: .seconds(120))
-                published.formUnion(try await stage.publish(2 * keys, keys: keys, from: events))
+                _ = try await stage.work.settle(["keyed", "free"], within: .seconds(120))
+                published.formUnion(try await stage.work.publish(2 * keys, keys: keys, from: events))
             }
             let began = ContinuousClock.now
             // In a quiet phase with the same owners nothing may wait for longer than three leases.
             let limit = lossy ? lease * 3 + .milliseconds(2 * longest) : .seconds(180)
-            let isSettled = try await stage.settle(["keyed", "free"], within: limit)
+            let isSettled = try await stage.work.settle(["keyed", "free"], within: limit)
             let took = ContinuousClock.now - began
             let unasked = consumers.unasked
             await consumers.leaveAll()
@@ -88,7 +90,7 @@ struct KillCommand: AsyncParsableCommand {
         verdict.check("no consumer gave up", findings.errors)
         for group in ["keyed", "free"] as [GroupName] {
             let name = group.rawValue
-            let dead = try await stage.dead(group)
+            let dead = try await stage.work.dead(group)
             print(
                 "group \(name): \(findings.runs[name]?.count ?? 0) runs, \(dead.count) dead letters, counters \(findings.counters[name] ?? [:])"
             )

@@ -38,7 +38,7 @@ struct RebalanceCommand: AsyncParsableCommand {
             while ContinuousClock.now < end {
                 progress.show(
                     "\(consumers.count) consumers, \(joins) joined, \(leaves) left, \(kills) killed")
-                published.formUnion(try await stage.publish(400, keys: 200, from: published.count))
+                published.formUnion(try await stage.work.publish(400, keys: 200, from: published.count))
                 try await Task.sleep(for: .milliseconds(Int.random(in: 100...900, using: &random)))
                 let index = Int(random.next() % 10)
                 switch random.next() % 5 {
@@ -57,14 +57,14 @@ struct RebalanceCommand: AsyncParsableCommand {
             progress.clear()
             watch.cancel()
             let longest = try await watch.value
-            let isSettled = try await stage.settle(["keyed"], within: .seconds(60))
+            let isSettled = try await stage.work.settle(["keyed"], within: .seconds(60))
             await consumers.leaveAll()
             print(
                 "\(joins) joined, \(leaves) left, \(kills) were killed; longest without a living owner: \(longest)"
             )
             var verdict = Verdict()
             let findings = try Findings(journals: consumers.journals)
-            let dead = try await stage.dead("keyed")
+            let dead = try await stage.work.dead("keyed")
             verdict.check("everything is settled in time", isSettled ? [] : ["\(published.count) events"])
             verdict.check("no consumer gave up", findings.errors)
             verdict.check(

@@ -47,7 +47,7 @@ struct ReclaimCommand: AsyncParsableCommand {
             try await waiting(for: "the slow ones to run") {
                 try await stage.broker.groupReports(group: "free").first?.pending == Self.slow
             }
-            let published = try await stage.publish(5000, keys: 100)
+            let published = try await stage.work.publish(5000, keys: 100)
             var random = Seeded(seed)
             let progress = Progress()
             for number in 0..<kills {

@@ -11,6 +11,9 @@ struct SoakTool: AsyncParsableCommand {
             Examples:
               soak kill
               soak kill --seed 7 --seconds 300
+              soak kill --lossy
+              soak limits
+              soak failover --on cluster
               soak rebalance
               soak drain --store postgres
               soak scale --workers 1,2,4,8
@@ -20,7 +23,8 @@ struct SoakTool: AsyncParsableCommand {
             not, 64 usage, 130 interrupted.
             """,
         subcommands: [
-            KillCommand.self, RebalanceCommand.self, ReclaimCommand.self, ShopCommand.self,
+            KillCommand.self, LimitsCommand.self, FailoverCommand.self, RebalanceCommand.self,
+            ReclaimCommand.self, ShopCommand.self,
             RollingCommand.self, OwnersCommand.self, DrainCommand.self, ScaleCommand.self,
             ConsumerCommand.self,
             WorkerCommand.self,

@@ -4,12 +4,17 @@ internal import FreshetTesting
 internal import Glibc
 internal import Hiredis
 
-/// A server with numbered events, and what can be asked about them.
-struct Stage: Sendable {
-    let server: LocalRedisServer
+/// Numbered events of a topic, and what can be asked about them.
+struct NumberedTopic: Sendable {
     let client: RedisClient
     let broker: Broker
     let topic: Topic
+
+    init(_ client: RedisClient, partitions: Int) {
+        self.client = client
+        broker = Broker(client, namespace: "soak")
+        topic = Topic("numbered", partitions: partitions)
+    }
 
     /// Publishes so many events, numbered within their keys, the keys in turn. Returns their ids.
     func publish(_ count: Int, keys: Int, from first: Int = 0) async throws -> Set<String> {
@@ -36,16 +41,6 @@ struct Stage: Sendable {
         return ids
     }
 
-    /// The server loses what it has written since a snapshot a moment ago: what a failover to a replica that lags does.
-    ///
-    /// - Parameter work: how long the server goes on after the snapshot.
-    func loseLastWrites(after work: Duration) async throws {
-        _ = try await client.send(RedisCommand("SAVE"))
-        try await Task.sleep(for: work)
-        await server.kill()
-        try await server.start()
-    }
-
     /// Waits until nothing of these groups is left to do; false when the time is up.
     func settle(_ groups: [GroupName], within limit: Duration) async throws -> Bool {
         let deadline = ContinuousClock.now + limit
@@ -61,6 +56,25 @@ struct Stage: Sendable {
         }
         return false
     }
+}
+
+/// A server with numbered events.
+struct Stage: Sendable {
+    let server: LocalRedisServer
+    let work: NumberedTopic
+    var client: RedisClient { work.client }
+    var broker: Broker { work.broker }
+    var topic: Topic { work.topic }
+
+    /// The server loses what it has written since a snapshot a moment ago: what a failover to a replica that lags does.
+    ///
+    /// - Parameter work: how long the server goes on after the snapshot.
+    func loseLastWrites(after work: Duration) async throws {
+        _ = try await client.send(RedisCommand("SAVE"))
+        try await Task.sleep(for: work)
+        await server.kill()
+        try await server.start()
+    }
 
     static func with<R>(
         partitions: Int, survivesKills: Bool = true, losesWrites: Bool = false,
@@ -73,9 +87,7 @@ struct Stage: Sendable {
             let client = RedisClient(try RedisConfiguration(url: server.url))
             defer { client.close() }
             return try await body(
-                Stage(
-                    server: server, client: client, broker: Broker(client, namespace: "soak"),
-                    topic: Topic("numbered", partitions: partitions)))
+                Stage(server: server, work: NumberedTopic(client, partitions: partitions)))
         }
     }
 }

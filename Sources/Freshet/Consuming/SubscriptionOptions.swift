@@ -30,6 +30,8 @@ public struct SubscriptionOptions: Sendable {
     package var observeTaken: (@Sendable (Event) -> Void)?
     package var observe: (@Sendable (Event, Outcome) -> Void)?
     package var observePartition: (@Sendable (_ partition: Int, _ epoch: Int, _ isOwned: Bool) -> Void)?
+    /// For proofs: called with each page of the pending list in which deferred events were searched.
+    package var observeSearch: (@Sendable () -> Void)?
 
     /// The defaults.
     public init() {}

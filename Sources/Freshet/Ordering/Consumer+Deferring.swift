@@ -121,9 +121,10 @@ extension Consumer {
                 let page = try await pendingPage(
                     of: search.stream, from: "\(search.from)", through: "\(search.through)",
                     on: broker.client)
-                schedule.searched(search, page, for: queues)
+                schedule.searched(search, page)
+                options.observeSearch?()
             } catch {
-                schedule.searched(search, nil, for: queues)
+                schedule.searched(search, nil)
                 throw error
             }
             // Its keys are tried again when their first entries are found, or in the next round.

@@ -6,6 +6,8 @@ struct DeferredSearch {
     let from: StreamID
     /// Up to here entries have been taken up; what comes behind is not deferred yet.
     let through: StreamID
+    /// The keys that have none in memory.
+    var queues: [KeyQueue] = []
 }
 
 /// A page of what a consumer holds of a stream: ids with keys, in the order of the stream.
@@ -28,10 +30,12 @@ extension Schedule {
             }
             search = DeferredSearch(stream: stream, from: overflow.first, through: newest(stream))
         }
-        guard let search else { return nil }
-        for queue in queues where queue.isSearched(by: search) && needsSearch(queue) {
-            queue.isFetching = true
+        guard var search else { return nil }
+        search.queues = queues.filter {
+            needsSearch($0) && $0.partition == search.stream.partition
+                && $0.nextOverflow?.stream === search.stream
         }
+        for queue in search.queues { queue.isFetching = true }
         return search
     }
 
@@ -40,13 +44,13 @@ extension Schedule {
             && queue.hasOverflow
     }
 
-    /// Takes the ids that a search found, for these keys and for others that have room: the same page is not to be looked at for
+    /// Takes the ids that a search found, for its keys and for others that have room: the same page is not to be looked at for
     /// each of them.
     ///
     /// - Parameter page: nil when the search failed.
-    mutating func searched(_ search: DeferredSearch, _ page: PendingPage?, for queues: [KeyQueue]) {
+    mutating func searched(_ search: DeferredSearch, _ page: PendingPage?) {
         let stream = search.stream
-        let wanted = queues.filter { !$0.isDropped && $0.isFetching && $0.isSearched(by: search) }
+        let wanted = search.queues.filter { !$0.isDropped }
         for queue in wanted { queue.isFetching = false }
         guard let page else { return }
         guard search.from <= search.through else {
@@ -88,10 +92,6 @@ extension KeyQueue {
             if let stream, let overflow = self[overflowOf: stream] { return (stream, overflow) }
         }
         return nil
-    }
-
-    fileprivate func isSearched(by search: DeferredSearch) -> Bool {
-        search.stream.partition == partition && nextOverflow?.stream === search.stream
     }
 
     /// Nothing of the overflow stands up to this id any more.

@@ -65,7 +65,7 @@ struct Churn {
             await feeder.stop()
             try await tasks.waitForAll()
         }
-        churn.isSettled = try await setting.stage.settle([setting.group], within: .seconds(120))
+        churn.isSettled = try await setting.stage.work.settle([setting.group], within: .seconds(120))
         churn.failedDrains += workers.unasked.count
         await workers.leaveAll()
         let findings = try Findings(journals: workers.journals)

@@ -80,7 +80,7 @@ struct DrainCommand: AsyncParsableCommand {
             await feeder.stop()
             try await tasks.waitForAll()
         }
-        let isSettled = try await stage.settle([setting.group], within: .seconds(120))
+        let isSettled = try await stage.work.settle([setting.group], within: .seconds(120))
         let unasked = workers.unasked
         await workers.leaveAll()
         return try await judge(

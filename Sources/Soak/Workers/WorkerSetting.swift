@@ -65,7 +65,7 @@ actor Feeder {
             let reports = try await stage.broker.groupReports(topic: stage.topic.name, group: group)
             let missing = level - reports.reduce(0) { $0 + $1.waiting }
             if missing > level / 10 {
-                published.formUnion(try await stage.publish(missing, keys: keys, from: published.count))
+                published.formUnion(try await stage.work.publish(missing, keys: keys, from: published.count))
             }
             try await Task.sleep(for: .milliseconds(50))
         }
