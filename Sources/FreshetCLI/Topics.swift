@@ -162,10 +162,12 @@ struct Topics: AsyncParsableCommand {
             abstract: "Removes a group from a topic, with all that it has not settled.",
             discussion: """
                 What only this group needed is then no longer kept. Its dead letters and invalid entries stay. A group with a
-                live consumer is refused.
+                consumer that is alive, or may be ('freshet consumers'), is refused. With --force it is not: its consumers then end
+                with an error, and one that is started later makes the group anew.
                 """)
         @Argument(help: "The topic.") var topic: TopicName
         @Option(help: "The group.") var group: GroupName
+        @Flag(help: "Also when consumers are alive: these end with an error.") var force = false
         @OptionGroup var confirmation: ConfirmationOptions
         @OptionGroup var connection: ConnectionOptions
 
@@ -179,7 +181,7 @@ struct Topics: AsyncParsableCommand {
                     "Will forget '\(group)' on '\(topic.name)': waiting \(waiting), pending \(report?.pending ?? 0), "
                     + "delayed \(report?.delayed ?? 0)."
                 guard try confirmation.isConfirmed(plan) else { return }
-                try await broker.forget(group, of: topic)
+                try await broker.forget(group, of: topic, isForced: force)
             }
         }
     }

@@ -147,7 +147,8 @@ actor Consumer {
                         ReadStream(key: keys.redelivery(group), partition: partition, isRedelivery: true),
                     ]
                 },
-                reader: broker.client.dedicated(clientName: "\(broker.namespace):\(group):\(name)"),
+                reader: broker.client.dedicated(
+                    clientName: broker.namespace.readerName(group, name.rawValue, topic.name)),
                 alarm: LoopAlarm(on: loop), upkeepAlarm: LoopAlarm(on: loop), fetchAlarm: LoopAlarm(on: loop))
         }
         pulse = Pulse(

@@ -9,11 +9,13 @@ extension Broker {
     ///
     /// - Parameter known: the starts that an earlier call returned: they count when the hash has vanished as well.
     /// - Returns: the start of each partition.
+    /// - Throws: `refused` for a group that was forgotten since that earlier call (see `forget`).
     func ensureGroup(
         _ group: GroupName, of topic: Topic, from start: StartPosition, ordering: Ordering? = .any,
         known starts: [StreamID] = []
     ) async throws(FreshetError) -> [StreamID] {
         let topicKey = namespace.topicKey(topic.name)
+        try await heedForgotten(group, of: topic, isKnown: !starts.isEmpty)
         _ = try await send(RedisCommand("HSETNX", topicKey, "partitions", topic.partitions))
         let known = try await send(RedisCommand("HGET", topicKey, "partitions")).integer
         guard known == topic.partitions else {
@@ -41,6 +43,19 @@ extension Broker {
             resolved.append(from)
         }
         return resolved
+    }
+
+    /// - Parameter isKnown: whether the group was there before; else it begins anew.
+    private func heedForgotten(_ group: GroupName, of topic: Topic, isKnown: Bool) async throws(FreshetError) {
+        let (key, field) = (namespace.topicKey(topic.name), Self.forgottenField(group))
+        guard let time = try await send(RedisCommand("HGET", key, field)).string else { return }
+        guard !isKnown else {
+            throw FreshetError(
+                .refused,
+                "the group '\(group)' of '\(topic.name)' was forgotten at \(time), while this consumer ran: started again it makes "
+                    + "the group anew, from its start")
+        }
+        _ = try await send(RedisCommand("HDEL", key, field))
     }
 
     /// A queue's events are deleted once they are settled: a second group would lose them.

@@ -46,7 +46,8 @@ extension Broker {
         return known.sorted { $0.name < $1.name }.map { consumer in
             let partitions = owners.indices.filter { owners[$0] == consumer.name }
             let isConnected = connections.map {
-                $0.contains("\(namespace):\(report.group):\(consumer.name)")
+                $0.contains(namespace.readerName(report.group, consumer.name, report.topic))
+                    || $0.contains(namespace.formerReaderName(report.group, consumer.name))
             }
             let state: ConsumerReport.State =
                 if !partitions.isEmpty || members.contains(consumer.name) || consumer.idleSeconds < limit {

@@ -132,7 +132,7 @@ extension Broker {
     }
 
     /// The names of the connections that read; nil where the server does not show them.
-    private func readerNames(of topics: [Topic]) async throws(FreshetError) -> Set<String>? {
+    func readerNames(of topics: [Topic]) async throws(FreshetError) -> Set<String>? {
         var pipelines: [RedisPipeline] = []
         if case .cluster = client.configuration.servers {
             // A command without a key goes with the one before it.

@@ -87,29 +87,41 @@ extension Broker {
     /// Removes a group from a topic with all that it has not settled; its dead letters and invalid entries stay. What only
     /// this group needed is no longer kept.
     ///
-    /// - Throws: `refused` while consumers of the group are there.
-    public func forget(_ group: GroupName, of topic: Topic) async throws(FreshetError) {
-        let report = try await groupReports(topic: topic.name, group: group, countingUpTo: 1).first
-        if let busy = report?.consumers.first(where: { $0.idleSeconds < 30 }) {
+    /// The topic's hash says so (`forgotten:<group>`) until a program starts that reads the topic as this group, or declares
+    /// it. A consumer that runs on meanwhile ends with an error; otherwise it would make the group anew and handle all history again.
+    ///
+    /// - Parameter isForced: whether consumers of the group may be alive.
+    /// - Throws: `refused` while consumers of the group live, or may; nothing is changed then.
+    public func forget(_ group: GroupName, of topic: Topic, isForced: Bool = false) async throws(FreshetError) {
+        if !isForced, let living = try await livingConsumers(of: group, topic: topic).first {
             throw FreshetError(
-                .refused, "the consumer '\(busy.name)' of '\(group)' on '\(topic.name)' is alive")
+                .refused,
+                "the consumer '\(living)' of '\(group)' on '\(topic.name)' is alive, or may be: stop it first")
         }
         let key = namespace.topicKey(topic.name)
+        // Before anything is gone: a consumer that misses the group looks here.
+        let now = try await serverTime()
+        _ = try await send(RedisCommand("HSET", key, Self.forgottenField(group), now.description))
         for partition in 0..<topic.partitions {
             let keys = keys(topic.name, partition)
             do {
                 _ = try await client.send(.xgroupDestroy(keys.events, group.rawValue))
             } catch  where error.message.contains("requires the key to exist") {
             } catch { throw FreshetError(error) }
-            for key in [keys.redelivery(group), keys.delayed(group), keys.lease(group)] {
+            for key in [
+                keys.redelivery(group), keys.delayed(group), keys.lease(group), keys.sweep(group),
+            ] {
                 _ = try await send(RedisCommand("DEL", key))
             }
             _ = try await send(RedisCommand("HDEL", key, "start:\(group):\(partition)"))
         }
         _ = try await send(RedisCommand("HDEL", key, "order:\(group)", Self.handledField(group)))
+        _ = try await send(RedisCommand("DEL", namespace.membersKey(topic.name, group)))
         let reader = try await send(RedisCommand("HGET", key, "queue")).string
         if reader == group.rawValue { _ = try await send(RedisCommand("HDEL", key, "queue")) }
     }
+
+    static func forgottenField(_ group: GroupName) -> String { "forgotten:\(group)" }
 
     /// What the topic's hash says.
     package func fields(of name: TopicName) async throws(FreshetError) -> [String: String] {
