@@ -50,14 +50,7 @@ public final class RedisScript: Sendable {
         block: Duration = .zero, timeout: Duration? = nil, _ write: (inout CommandWriter) -> Void
     ) async throws(RedisError) -> RedisReplies {
         func command(_ name: StaticString, _ script: String) -> RedisPipeline {
-            var pipeline = RedisPipeline()
-            pipeline.append(argumentCount: 3 + keys.count + argumentCount) { command in
-                command.append(name)
-                command.append(script)
-                keys.count.write(to: &command)
-                for key in keys { command.append(key) }
-                write(&command)
-            }
+            var pipeline = Self.command(name, script, keys, argumentCount, write)
             pipeline.append(following)
             return pipeline
         }
@@ -67,5 +60,27 @@ public final class RedisScript: Sendable {
         }
         try replies[0].get()
         return replies
+    }
+
+    /// A call of the script by its digest, to be sent later: a server that does not know the script answers NOSCRIPT.
+    package func call(
+        keys: [String], argumentCount: Int, _ write: (inout CommandWriter) -> Void
+    ) -> RedisPipeline {
+        Self.command("EVALSHA", digest, keys, argumentCount, write)
+    }
+
+    private static func command(
+        _ name: StaticString, _ script: String, _ keys: [String], _ argumentCount: Int,
+        _ write: (inout CommandWriter) -> Void
+    ) -> RedisPipeline {
+        var pipeline = RedisPipeline()
+        pipeline.append(argumentCount: 3 + keys.count + argumentCount) { command in
+            command.append(name)
+            command.append(script)
+            keys.count.write(to: &command)
+            for key in keys { command.append(key) }
+            write(&command)
+        }
+        return pipeline
     }
 }

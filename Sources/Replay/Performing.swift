@@ -91,6 +91,7 @@ struct Performing {
                 "\(count) of \(total) were \(verb(job.plan)), then: \(ToolError(error)); go on with: replay resume \(job.id)"
             )
         }
+        if ended.lost > 0 { Self.sayLost(ended.lost) }
         try report(job.plan, ended.state, ended.done, ended.note)
         switch ended.state {
         case .done:
@@ -105,6 +106,13 @@ struct Performing {
                 "\(isInterrupted ? "interrupted" : "stopped") after \(ended.done) of \(total)\(isInterrupted ? "" : ": \(ended.note)"); go on with: replay resume \(job.id)"
             )
         }
+    }
+
+    /// What is said of events that a server has lost meanwhile.
+    static func sayLost(_ count: Int) {
+        StandardError.write(
+            "replay: the server lost \(Spelled.count(count)) events that had been put, and they were put again: who had taken "
+                + "them sees them twice, and inboxes skip them")
     }
 
     func report(_ plan: ReplayPlan, _ state: ReplayJob.State?, _ done: Int, _ note: String = "") throws {

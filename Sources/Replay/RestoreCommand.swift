@@ -178,11 +178,12 @@ struct RestoreCommand: AsyncParsableCommand {
         var progress = ArchiveProgress("published")
         do {
             try await Interruption.deferred {
-                _ = try await republication.run { done in
+                let lost = try await republication.run { done in
                     count = done
                     progress.show(done, of: target.rawValue, total: selected)
                     return !Interruption.isRequested
-                }
+                }.lost
+                if lost > 0 { Performing.sayLost(lost) }
             }
         } catch  where count > 0 {
             try report()

@@ -221,7 +221,7 @@ import Testing
             let republication = try await Republication(
                 of: "orders", from: rig.archive, to: "again", in: (.id(id(5)), .id(id(14))), on: rig.broker)
             #expect(try await republication.survey() == 10)
-            #expect(try await republication.run() == 10)
+            #expect(try await republication.run() == (10, 0))
             let entries = try await rig.client.send(.xrange("test:events:{again:0}"))
             #expect(
                 entries.map { $0.field("id")?.string ?? "" } == ["first"] + (5...14).map { "e\($0)" })

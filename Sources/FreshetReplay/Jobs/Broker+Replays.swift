@@ -8,22 +8,29 @@ extension Broker {
 
     /// Keeps a plan, so that it can be started.
     public func save(_ plan: ReplayPlan, by actor: Operator) async throws -> ReplayJob {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = .sortedKeys
-        let text = String(decoding: try encoder.encode(plan), as: UTF8.self)
         let key = namespace.replayKey(plan.id)
         _ = try await send(
             RedisCommand(
-                "HSET", key, "plan", text, "state", ReplayJob.State.planned.rawValue, "by", actor.name,
+                "HSET", key, "plan", try Self.text(of: plan), "state", ReplayJob.State.planned.rawValue, "by", actor.name,
                 "reason", actor.reason))
         _ = try await send(RedisCommand("EXPIRE", key, Self.remembered))
         let now = try await serverTime().milliseconds
-        _ = try await send(RedisCommand("ZADD", namespace.replaysKey, "\(now)", plan.id))
+        try await list(plan, at: now)
         _ = try await send(
             RedisCommand(
                 "ZREMRANGEBYSCORE", namespace.replaysKey, "-inf", "\(now - Int64(Self.remembered) * 1000)"))
         try await audit("replay.plan", by: actor, plan, "\(plan.selected.count) events")
         return try await replay(plan.id)
+    }
+
+    private static func text(of plan: ReplayPlan) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        return String(decoding: try encoder.encode(plan), as: UTF8.self)
+    }
+
+    private func list(_ plan: ReplayPlan, at milliseconds: Int64) async throws(FreshetError) {
+        _ = try await send(RedisCommand("ZADD", namespace.replaysKey, "NX", "\(milliseconds)", plan.id))
     }
 
     /// The replays that are remembered, oldest first.
@@ -127,32 +134,37 @@ extension Broker {
         }
     }
 
-    /// A run begins: from here on only this one says how the replay stands. Throws `refused` when the replay is over.
-    func begin(_ plan: ReplayPlan, run token: String) async throws {
-        let now = try await serverTime().description
-        let key = namespace.replayKey(plan.id)
+    /// A run begins: from here on only this one says how the replay stands. A plan that the server has lost is kept again. Throws
+    /// `refused` when the replay is over.
+    func begin(_ plan: ReplayPlan, by lock: ReplayLock) async throws {
+        let now = try await serverTime()
         let reply = try await run(
-            ReplayScripts.begin, keys: [key], token, now, "\(Self.remembered)")
+            ReplayScripts.begin, keys: [namespace.replayKey(plan.id)], lock.run, now.description,
+            "\(Self.remembered)", try Self.text(of: plan))
         if let state = reply.string, state != "ok" {
             throw FreshetError(.refused, "the replay is \(state) already: plan another one")
         }
+        try await list(plan, at: now.milliseconds)
     }
 
     /// Says how a replay stands, while this run is the one that does it; returns what someone wants of it: `pause`, `cancel` or nothing.
-    /// Throws `busy` when another run has taken over.
-    func tell(_ plan: ReplayPlan, run token: String, _ fields: [String: String]) async throws(FreshetError)
-        -> String
-    {
-        let arguments: [any RedisArgument] = [token] + fields.flatMap { [$0.key, $0.value] }
-        let reply: RedisReply
-        do {
-            reply = try await ReplayScripts.tell.run(
-                on: client, keys: [namespace.replayKey(plan.id)], arguments: arguments)
-        } catch { throw FreshetError(error) }
-        guard let wish = reply.string else {
-            throw FreshetError(.busy, "another process has taken this replay over")
+    /// A server that has lost that the run began, with its last seconds, is told again. Throws `busy` when another run has taken
+    /// over, and `refused` when the replay is over.
+    func tell(_ plan: ReplayPlan, by lock: ReplayLock, _ fields: [String: String]) async throws -> String {
+        let arguments: [any RedisArgument] = [lock.run] + fields.flatMap { [$0.key, $0.value] }
+        for isAgain in [false, true] {
+            let reply: RedisReply
+            do {
+                reply = try await ReplayScripts.tell.run(
+                    on: client, keys: [namespace.replayKey(plan.id)], arguments: arguments)
+            } catch { throw FreshetError(error) }
+            if let wish = reply.string { return wish }
+            if isAgain { break }
+            // Whoever has the lock is the one that runs.
+            try await lock.hold()
+            try await begin(plan, by: lock)
         }
-        return wish
+        throw FreshetError(.busy, "another process has taken this replay over")
     }
 
     func update(_ plan: ReplayPlan, _ fields: [String: String]) async throws(FreshetError) {
@@ -188,6 +200,7 @@ extension Broker {
         job.reason = fields["reason"] ?? ""
         (job.started, job.updated) = (fields["started"], fields["updated"])
         job.note = fields["note"] ?? ""
+        job.lost = fields["lost"].flatMap { Int($0) } ?? 0
         if job.state == .running || job.state == .paused,
             try await !ReplayLock.isHeld(lockKey(of: job.plan), by: fields["run"] ?? "", on: self)
         {
@@ -206,7 +219,7 @@ extension Broker {
 
 /// KEYS a replay's hash.
 private enum ReplayScripts {
-    /// ARGV run time seconds. Returns 'ok', or the state of one that is over.
+    /// ARGV run time seconds plan. Returns 'ok', or the state of one that is over.
     static let begin = RedisScript(
         """
         local state = redis.call('HGET', KEYS[1], 'state')
@@ -214,6 +227,7 @@ private enum ReplayScripts {
         if state == 'done' or state == 'cancelled' then return state end
         redis.call('HSET', KEYS[1], 'run', ARGV[1], 'state', 'running', 'wanted', '', 'note', '')
         redis.call('HSETNX', KEYS[1], 'started', ARGV[2])
+        redis.call('HSETNX', KEYS[1], 'plan', ARGV[4])
         redis.call('EXPIRE', KEYS[1], ARGV[3])
         return 'ok'
         """)

@@ -44,25 +44,65 @@ public struct Republication: Sendable {
         return total
     }
 
-    /// Publishes; returns how many. Fields go along byte for byte, but for the names that delivery itself adds.
+    /// Publishes; returns how many, and how many of them were published once more because the server had lost them meanwhile. Fields
+    /// go along byte for byte, but for the names that delivery itself adds.
     ///
     /// An event goes to the partition of its key; with as many partitions as the archive has, to the one that it had. Run again
     /// after a failure it publishes what it had published once more, under the same event ids.
     ///
     /// - Parameter onProgress: called with the count after each page; false ends the run there.
-    public func run(onProgress: (Int) -> Bool = { _ in true }) async throws -> Int {
-        var total = 0
-        for partition in 0..<count {
-            var goesOn = true
-            try await pages(partition) { page in
-                try await publish(page, partition)
-                total += page.count
-                goesOn = onProgress(total)
-                return goesOn
+    public func run(onProgress: (Int) -> Bool = { _ in true }) async throws -> (events: Int, lost: Int) {
+        var checkpoints = try await Checkpoints(EventID.make(), to: target, nil, on: broker)
+        var failure = PassingFailure(at: 0)
+        var lost = 0
+        while true {
+            if let total = try await attempt(&checkpoints, &failure, &lost, onProgress) {
+                try await checkpoints.remove()
+                return (total, lost)
             }
-            guard goesOn else { break }
+        }
+    }
+
+    /// Nil when the server was away, or has lost some of it: what it has is known then.
+    private func attempt(
+        _ checkpoints: inout Checkpoints, _ failure: inout PassingFailure, _ lost: inout Int,
+        _ onProgress: (Int) -> Bool
+    ) async throws -> Int? {
+        do {
+            let total = try await publish(&checkpoints, onProgress)
+            try await checkpoints.compare()
+            return total
+        } catch {
+            try await failure.wait(error, at: checkpoints.count)
+            lost += try await checkpoints.reload(&failure)
+            return nil
+        }
+    }
+
+    /// All that is not there; returns how many were looked at.
+    private func publish(_ checkpoints: inout Checkpoints, _ onProgress: (Int) -> Bool) async throws -> Int {
+        var total = 0
+        for partition in 0..<count where from <= to {
+            var pages = ArchivePages(archive, broker.namespace, source, partition)
+            var position = from.predecessor ?? .zero
+            while let page = try pages.next(after: position, through: to) {
+                position = page.last?.id ?? position
+                try await put(page, of: partition, &checkpoints)
+                total += page.count
+                guard onProgress(total) else { return total }
+            }
         }
         return total
+    }
+
+    private func put(_ page: [StreamEntry], of partition: Int, _ checkpoints: inout Checkpoints) async throws {
+        var byTarget: [Int: [StreamEntry]] = [:]
+        for entry in page where entry.hasContent {
+            byTarget[place(of: entry, partition), default: []].append(entry)
+        }
+        for target in byTarget.keys.sorted() {
+            _ = try await checkpoints.put((byTarget[target] ?? [])[...], of: partition, in: target)
+        }
     }
 
     private func pages(_ partition: Int, _ body: ([StreamEntry]) async throws -> Bool) async throws {
@@ -73,25 +113,6 @@ public struct Republication: Sendable {
             position = page.last?.id ?? position
             guard try await body(page) else { return }
         }
-    }
-
-    private func publish(_ page: [StreamEntry], _ partition: Int) async throws {
-        var pipeline = RedisPipeline()
-        for entry in page {
-            var kept: [RedisBytes] = []
-            var fields = entry.fields.makeIterator()
-            while let name = fields.next()?.bytes, let value = fields.next()?.bytes {
-                if !name.string.hasPrefix("freshet") { kept += [name, value] }
-            }
-            guard !kept.isEmpty else { continue }
-            pipeline.appendXADD(
-                broker.keys(target.name, place(of: entry, partition)).events, argumentCount: kept.count
-            ) { command in
-                for bytes in kept { command.append(bytes) }
-            }
-        }
-        guard pipeline.count > 0 else { return }
-        for reply in try await broker.client.send(pipeline) { try reply.get() }
     }
 
     private func place(of entry: StreamEntry, _ partition: Int) -> Int {

@@ -40,11 +40,13 @@ extension Restoration {
             let key = broker.keys(topic, number).setAside(kind, file.group)
             let before = isResumed ? try await broker.streamInfo(key) : nil
             let there = before?.lastID ?? .zero
+            var end = there
             var reader = try SegmentReader(file.contents, in: folder)
             while let page = try reader.nextPage() {
                 let own = page.filter { $0.id > there }
                 if own.isEmpty { continue }
-                for reply in try await broker.client.send(Self.adding(own, to: key)) { try reply.get() }
+                try await ExactAppend.add(own, to: key, behind: end, on: broker.client)
+                end = own.last?.id ?? end
             }
             guard file.log.lastGeneratedID > .zero else { continue }
             let last = max(file.log.lastGeneratedID, file.contents.last, before?.lastGeneratedID ?? .zero)

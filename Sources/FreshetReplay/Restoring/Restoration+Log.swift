@@ -20,6 +20,7 @@ extension Restoration {
         let positions = known.groups.map(\.position)
         let seen = known.log?.lastGeneratedID ?? .zero
         let there = isResumed ? try await broker.streamInfo(key)?.lastID ?? .zero : .zero
+        var end = there
         var restored = RestoredLog(behind: positions.map { _ in 0 })
         let folder = archive.path(broker.namespace, topic, number)
         var under: Task<Void, any Error>?
@@ -32,7 +33,8 @@ extension Restoration {
                 }
                 // The next page is read and decompressed while this one is on its way.
                 try await under?.value
-                under = own.isEmpty ? nil : send(own, to: key)
+                under = own.isEmpty ? nil : send(own, to: key, behind: end)
+                end = own.last?.id ?? end
                 for (index, position) in positions.enumerated() {
                     restored.behind[index] += Self.count(page, after: position)
                 }
@@ -50,23 +52,11 @@ extension Restoration {
         return restored
     }
 
-    private func send(_ entries: [StreamEntry], to key: String) -> Task<Void, any Error> {
+    private func send(_ entries: [StreamEntry], to key: String, behind last: StreamID) -> Task<
+        Void, any Error
+    > {
         let client = broker.client
-        return Task { for reply in try await client.send(Self.adding(entries, to: key)) { try reply.get() } }
-    }
-
-    /// XADD of each with its own id.
-    static func adding(_ entries: [StreamEntry], to key: String) -> RedisPipeline {
-        var pipeline = RedisPipeline()
-        // A pipeline that grows copies what it has.
-        let bytes = entries.reduce(0) { sum, entry in
-            var own = 96 + key.utf8.count
-            unsafe entry.fields.forEachField { name, value, _ in own += name.count + value.count + 16 }
-            return sum + own
-        }
-        pipeline.reserveCapacity(bytes)
-        for entry in entries { pipeline.appendXADD(entry, to: key) }
-        return pipeline
+        return Task { try await ExactAppend.add(entries, to: key, behind: last, on: client) }
     }
 
     private static func count(_ page: [StreamEntry], after position: StreamID) -> Int {

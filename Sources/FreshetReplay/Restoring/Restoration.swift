@@ -86,10 +86,33 @@ public struct Restoration: Sendable {
     /// Each segment is looked at as a whole before the first of its entries is added; an altered one is thrown by name, all of
     /// them before anything is changed at all.
     ///
+    /// A server that loses its last seconds meanwhile (it has another history then) is restored from what it still has on.
+    ///
     /// - Parameter onProgress: called with how many entries are there; false ends the run there.
     /// - Returns: how many entries are there, and whether that is all.
     public func run(onProgress: (Int) -> Bool = { _ in true }) async throws -> (events: Int, isWhole: Bool) {
         try await lookAtSegments()
+        var (restoration, failure, count) = (self, PassingFailure(at: 0), 0)
+        while true {
+            do {
+                let histories = try await broker.histories(of: topic, partitions: partitions.count)
+                let result = try await restoration.restore {
+                    count = $0
+                    return onProgress($0)
+                }
+                let after = try await broker.histories(of: topic, partitions: partitions.count)
+                if !result.isWhole || histories == after { return result }
+            } catch { try await failure.wait(error, at: count) }
+            do {
+                // It may have been lost as well, and what is there is this restoration's.
+                _ = try await broker.client.send(
+                    RedisCommand("HSET", broker.namespace.topicKey(topic), Self.marker, savedAt))
+                restoration = try await Restoration(of: topic, from: archive, on: broker)
+            } catch { try await failure.wait(error, at: count) }
+        }
+    }
+
+    private func restore(onProgress: (Int) -> Bool) async throws -> (events: Int, isWhole: Bool) {
         let key = broker.namespace.topicKey(topic)
         _ = try await broker.client.send(RedisCommand("HSET", key, Self.marker, savedAt))
         var count = 0

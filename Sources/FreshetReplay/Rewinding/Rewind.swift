@@ -111,6 +111,16 @@ public struct Rewind: Sendable {
         return await broker.wakeReaders(of: group)
     }
 
+    /// Makes those of these moves again that the server has lost: groups that stand where they stood before.
+    func runAgain(_ moves: [Move]) async throws(FreshetError) -> Int {
+        var lost: [Move] = []
+        for move in moves where move.from != move.to {
+            let position = try await broker.position(of: group, topic: topic.name, partition: move.partition)
+            if position?.delivered == move.from { lost.append(move) }
+        }
+        return lost.isEmpty ? 0 : try await run(lost)
+    }
+
     /// A position behind the newest entry would hide the next ones, so the end is as far as a group can go.
     private func move(_ partition: Int, _ position: LogPosition, from: StreamID, now: Timestamp)
         async throws(FreshetError) -> Move

@@ -33,17 +33,25 @@ extension Broker {
         // it is to go back to.
         let record = RewindRecord(id: EventID.make(), topic: topic, group: group, moves: moves)
         do {
-            let text = String(decoding: try JSONEncoder().encode(record), as: UTF8.self)
-            _ = try await send(RedisCommand("SET", rewindKey(record.id), text, "EX", 90 * 86_400))
+            let partitions = (moves.map(\.partition).max() ?? 0) + 1
+            var histories = try await histories(of: topic, partitions: partitions)
+            try await keep(record)
             onRecord(record)
             let summary = moves.map { "\($0.partition): \($0.from) to \($0.to)" }.joined(separator: ", ")
             try await audit(
                 undone == nil ? "replay.rewind" : "replay.rewind.undo", by: actor, topic: topic,
                 target: group.rawValue, replay: undone ?? record.id, details: summary)
             var kept = lock
-            let woken = try await rewind.run(moves) { move async throws(FreshetError) in
+            var woken = try await rewind.run(moves) { move async throws(FreshetError) in
                 onMove(move)
                 try await kept.keep()
+            }
+            // A server with another history by now may have lost some of it.
+            while case let now = try await self.histories(of: topic, partitions: partitions), now != histories {
+                histories = now
+                try await lock.hold()
+                try await keep(record)
+                woken += try await rewind.runAgain(moves)
             }
             await lock.release()
             return (record, woken)
@@ -51,6 +59,11 @@ extension Broker {
             await lock.release()
             throw error
         }
+    }
+
+    private func keep(_ record: RewindRecord) async throws {
+        let text = String(decoding: try JSONEncoder().encode(record), as: UTF8.self)
+        _ = try await send(RedisCommand("SET", rewindKey(record.id), text, "EX", 90 * 86_400))
     }
 
     /// What the rewind of this id did. Throws `notFound`.

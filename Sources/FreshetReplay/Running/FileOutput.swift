@@ -6,12 +6,15 @@ internal import Hiredis
 struct FileOutput: ReplayOutput {
     private let plan: ReplayPlan
     private let broker: Broker
+    private let lock: ReplayLock
     private let path: String
     private let descriptor: FileDescriptor
     private var size: Int
     private var buffer: [UInt8] = []
     private(set) var positions: [Int: StreamID]
     private(set) var count: Int
+    /// The file is this machine's: no server loses it.
+    let lost = 0
 
     /// A file that closes itself.
     private final class FileDescriptor: Sendable {
@@ -20,11 +23,15 @@ struct FileOutput: ReplayOutput {
         deinit { close(number) }
     }
 
-    init(_ plan: ReplayPlan, to path: String, on broker: Broker) async throws {
-        (self.plan, self.broker, self.path) = (plan, broker, path)
+    init(_ plan: ReplayPlan, to path: String, _ lock: ReplayLock, on broker: Broker) async throws {
+        (self.plan, self.lock, self.broker, self.path) = (plan, lock, broker, path)
         let job = try await broker.replay(plan.id)
-        positions = try await broker.savedPositions(of: plan)
         let key = broker.namespace.replayKey(plan.id)
+        positions = [:]
+        for part in plan.parts {
+            let place = try await broker.send(RedisCommand("HGET", key, "at:\(part.partition)"))
+            positions[part.partition] = place.streamID
+        }
         size = try await broker.send(RedisCommand("HGET", key, "size")).integer ?? 0
         count = size == 0 ? 0 : job.done
         // A file that is there already, and not of this replay, is somebody's.
@@ -55,8 +62,13 @@ struct FileOutput: ReplayOutput {
     mutating func save() async throws {
         try flush()
         guard fsync(descriptor.number) == 0 else { throw Self.error("cannot write", path) }
-        try await broker.save(positions, of: plan, ["size": "\(size)", "done": "\(count)"])
+        var fields = ["size": "\(size)", "done": "\(count)"]
+        for (partition, id) in positions { fields["at:\(partition)"] = id.description }
+        _ = try await broker.tell(plan, by: lock, fields)
     }
+
+    /// What the server has lost of where the file stands is said again by the next `save`.
+    mutating func recover() async throws {}
 
     mutating func finish() async throws { try await save() }
 

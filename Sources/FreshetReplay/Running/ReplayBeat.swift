@@ -54,13 +54,14 @@ struct ReplayBeat: Sendable {
         var look = ReplayStanding.Look(time: now, count: count, rate: last.rate)
         let span = (now - last.time).seconds
         if span > 0.05 {
-            let latest = Double(count - last.count) / span
+            // Fewer, once a server has lost some.
+            let latest = max(0, Double(count - last.count) / span)
             look.rate = last.rate == 0 ? latest : 0.7 * last.rate + 0.3 * latest
         } else {
             (look.time, look.count) = (last.time, last.count)
         }
         var fields = ["done": "\(count)", "rate": "\(look.rate.rounded())"]
-        let wish = try await broker.tell(plan, run: lock.run, fields)
+        let wish = try await broker.tell(plan, by: lock, fields)
         if wish == "cancel" { throw ReplayEnd.cancelled }
         if var watch {
             let verdict = try await watch.look(put: count - first, rate: look.rate)
@@ -79,7 +80,7 @@ struct ReplayBeat: Sendable {
             "state": (wish == "pause" ? ReplayJob.State.paused : .running).rawValue, "note": look.words,
             "updated": try await broker.serverTime().description,
         ]
-        _ = try await broker.tell(plan, run: lock.run, fields)
+        _ = try await broker.tell(plan, by: lock, fields)
         last = look
         return look
     }

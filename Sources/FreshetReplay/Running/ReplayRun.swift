@@ -23,7 +23,10 @@ public struct ReplayProgress: Sendable {
 /// Runs a plan, from its beginning or from where an earlier run of it ended, however that was.
 ///
 /// No event is left out and none is put there twice, also when the process is killed at any moment: what was put is noted in the same
-/// transaction. While it runs it is the only replay to its target.
+/// step. While it runs it is the only replay to its target.
+///
+/// A server that loses its last seconds meanwhile is noticed: the run begins again behind what the server still has. Events that the
+/// group had taken before may then come twice, which inboxes absorb.
 public struct ReplayRun {
     private let plan: ReplayPlan
     private let actor: Operator
@@ -70,21 +73,20 @@ public struct ReplayRun {
     ) async throws {
         (self.plan, self.lock, self.actor, self.broker) = (plan, lock, actor, broker)
         self.onProgress = onProgress
-        output = try await broker.output(of: plan, run: lock.run)
+        output = try await broker.output(of: plan, lock)
         standing = ReplayStanding(count: output.count, isBounded: plan.limits.waiting != nil)
         pacer = Pacer(plan.pace)
     }
 
     private mutating func run() async throws -> ReplayJob {
-        try await broker.begin(plan, run: lock.run)
+        try await broker.begin(plan, by: lock)
         try await broker.audit(
             output.count == 0 ? "replay.start" : "replay.resume", by: actor, plan,
             "from event \(output.count) of \(plan.selected.count)")
         var (state, note) = (ReplayJob.State.done, "")
         do {
             try await pump()
-            let missing = plan.selected.count - output.count
-            if missing > 0 { note = "\(missing) of the planned events were gone by then" }
+            note = try await shortfall()
         } catch ReplayEnd.cancelled {
             state = .cancelled
         } catch ReplayEnd.stopped(let reason) {
@@ -105,9 +107,9 @@ public struct ReplayRun {
             (state, note) = (.stopped, note.isEmpty ? "\(error)" : note)
         }
         _ = try await broker.tell(
-            plan, run: lock.run,
+            plan, by: lock,
             [
-                "state": state.rawValue, "done": "\(output.count)", "note": note,
+                "state": state.rawValue, "done": "\(output.count)", "note": note, "lost": "\(output.lost)",
                 "updated": try await broker.serverTime().description,
             ])
         try await broker.audit(
@@ -130,10 +132,62 @@ public struct ReplayRun {
             tasks.addTask { await beat.run(standing) }
             defer { tasks.cancelAll() }
             try await heed()
-            if pacer.isUnhurried { try await hurry(reader) } else { try await keepPace(reader) }
+            try await putAll(reader)
         }
-        try await output.save()
         _ = onProgress(progress(""))
+    }
+
+    /// Until all is there. A server that is away for a moment is waited for; what it has lost is put again.
+    private mutating func putAll(_ reader: ReplayReader) async throws {
+        var failure = PassingFailure(at: output.count)
+        while true {
+            do {
+                if pacer.isUnhurried { try await hurry(reader) } else { try await keepPace(reader) }
+                return try await output.save()
+            } catch {
+                try await failure.wait(error, at: output.count)
+                try await recover()
+            }
+        }
+    }
+
+    private mutating func recover() async throws {
+        let before = output.lost
+        do { try await output.recover() } catch  where PassingFailure.isPassing(error) { return }
+        guard output.lost > before else { return }
+        try await broker.audit(
+            "replay.again", by: actor, plan,
+            "the server has lost \(output.lost - before) events that were put: going on behind event \(output.count)")
+    }
+
+    /// Why there are fewer events than were planned; empty when there are not. What is there to be read was put.
+    private func shortfall() async throws -> String {
+        let missing = plan.selected.count - output.count
+        guard missing > 0 else { return "" }
+        guard plan.source.kind != .dead else {
+            return
+                "\(missing) of the planned dead letters were not there any more: retried or discarded meanwhile"
+        }
+        let reader = try await ReplayReader(plan, on: broker)
+        var (present, blank) = (0, 0)
+        for part in plan.parts {
+            guard let range = part.range else { continue }
+            var pages = try await reader.pages(ofPartition: part.partition, in: range)
+            while let page = try await pages.next() {
+                let selected = plan.filter.selected(of: page)
+                present += selected.count
+                if plan.target.kind == .topic { blank += selected.count { !$0.hasContent } }
+            }
+        }
+        guard present - blank <= output.count else {
+            throw ReplayEnd.stopped(
+                "\(present - blank - output.count) events are there to be read, and were not put")
+        }
+        let gone = max(0, missing - blank)
+        return [
+            gone > 0 ? "\(gone) of the planned events were gone by then" : "",
+            blank > 0 ? "\(blank) of the planned entries hold no event" : "",
+        ].filter { !$0.isEmpty }.joined(separator: "; ")
     }
 
     /// As fast as it goes, until the group's state imposes a pace.
