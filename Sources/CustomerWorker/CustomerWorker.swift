@@ -27,15 +27,9 @@ struct CustomerWorker: AsyncParsableCommand {
             let records = worker.records
             return [
                 worker.subscribe(to: .orders) {
-                    On(OrderPlaced.self) { order, delivery in
-                        try await records.handle(delivery) { try Customers.orderPlaced(order, $0) }
-                    }
-                    On(OrderConfirmed.self) { order, delivery in
-                        try await records.handle(delivery) { try Customers.orderConfirmed(order, $0) }
-                    }
-                    On(OrderCancelled.self) { order, delivery in
-                        try await records.handle(delivery) { try Customers.orderCancelled(order, $0) }
-                    }
+                    On(OrderPlaced.self, in: records) { try Customers.orderPlaced($0, $1) }
+                    On(OrderConfirmed.self, in: records) { try Customers.orderConfirmed($0, $1) }
+                    On(OrderCancelled.self, in: records) { try Customers.orderCancelled($0, $1) }
                 }
             ]
         }

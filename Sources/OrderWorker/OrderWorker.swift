@@ -36,33 +36,21 @@ struct OrderWorker: AsyncParsableCommand {
             let records = worker.records
             return [
                 worker.subscribe(to: .orders) {
-                    On(OrderPlaced.self) { order, delivery in
-                        try await records.handle(delivery) { try Orders.place(order, deadline: deadline, $0) }
+                    On(OrderPlaced.self, in: records) { try Orders.place($0, deadline: deadline, $1) }
+                    On(OrderOverdue.self, in: records) { try Orders.overdue($0, $1) }
+                    On(OrderConfirmed.self, in: records, for: .rebuild) { order, effects in
+                        try Orders.recall(order.orderId, .confirmed, at: order.confirmedAt, effects)
                     }
-                    On(OrderOverdue.self) { order, delivery in
-                        try await records.handle(delivery) { try Orders.overdue(order, $0) }
-                    }
-                    On(OrderConfirmed.self, for: .rebuild) { order, delivery in
-                        try await records.handle(delivery) {
-                            try Orders.recall(order.orderId, .confirmed, at: order.confirmedAt, $0)
-                        }
-                    }
-                    On(OrderCancelled.self, for: .rebuild) { order, delivery in
-                        try await records.handle(delivery) {
-                            try Orders.recall(order.orderId, .cancelled, at: order.cancelledAt, $0)
-                        }
+                    On(OrderCancelled.self, in: records, for: .rebuild) { order, effects in
+                        try Orders.recall(order.orderId, .cancelled, at: order.cancelledAt, effects)
                     }
                 },
                 worker.subscribe(to: .payments) {
-                    On(PaymentCaptured.self) { payment, delivery in
-                        try await records.handle(delivery) {
-                            try Orders.decide(payment.orderId, .confirmed, reason: nil, $0)
-                        }
+                    On(PaymentCaptured.self, in: records) { payment, effects in
+                        try Orders.decide(payment.orderId, .confirmed, reason: nil, effects)
                     }
-                    On(PaymentDeclined.self) { payment, delivery in
-                        try await records.handle(delivery) {
-                            try Orders.decide(payment.orderId, .cancelled, reason: payment.reason, $0)
-                        }
+                    On(PaymentDeclined.self, in: records) { payment, effects in
+                        try Orders.decide(payment.orderId, .cancelled, reason: payment.reason, effects)
                     }
                 },
             ]

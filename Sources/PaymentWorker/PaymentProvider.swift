@@ -57,3 +57,12 @@ struct ImpatientProvider: PaymentProvider {
         }
     }
 }
+
+/// Whom a rebuild may not ask.
+struct SilentProvider: PaymentProvider {
+    private let refusal = ProviderError(description: "a rebuild asks no provider")
+
+    func charge(_ charge: Charge) async throws -> ChargeAnswer { throw refusal }
+
+    func refund(chargedWith idempotencyKey: String) async throws -> String { throw refusal }
+}

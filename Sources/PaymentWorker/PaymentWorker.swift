@@ -36,31 +36,28 @@ struct PaymentWorker: AsyncParsableCommand {
         try await Worker.run(
             options, settings, defaults: defaults, contract: .payment, migrations: Payments.migrations
         ) { worker in
-            let provider = try await EmbeddedProvider(ledger: worker.open(ledger))
-            let payments = Payments(
-                records: worker.records, provider: ImpatientProvider(provider: provider, patience: patience))
+            // A rebuild asks nobody, and opens no ledger.
+            let provider: any PaymentProvider =
+                worker.isRebuilding
+                ? SilentProvider()
+                : ImpatientProvider(
+                    provider: try await EmbeddedProvider(ledger: worker.open(ledger)), patience: patience)
+            let records = worker.records
+            let payments = Payments(records: records, provider: provider)
             return [
                 worker.subscribe(to: .orders) {
                     On(OrderPlaced.self, for: [.live, .redelivery]) { order, delivery in
                         try await payments.orderPlaced(order, delivery)
                     }
-                    On(OrderCancelled.self) { order, delivery in
-                        try await payments.records.handle(delivery) { try Payments.orderCancelled(order, $0) }
-                    }
+                    On(OrderCancelled.self, in: records) { try Payments.orderCancelled($0, $1) }
                 },
                 worker.subscribe(to: .payments) {
                     On(RefundRequested.self, for: [.live, .redelivery]) { request, delivery in
                         try await payments.refundRequested(request, delivery)
                     }
-                    On(PaymentCaptured.self, for: .rebuild) { payment, delivery in
-                        try await payments.records.handle(delivery) { try Payments.wasCaptured(payment, $0) }
-                    }
-                    On(PaymentDeclined.self, for: .rebuild) { payment, delivery in
-                        try await payments.records.handle(delivery) { try Payments.wasDeclined(payment, $0) }
-                    }
-                    On(PaymentRefunded.self, for: .rebuild) { payment, delivery in
-                        try await payments.records.handle(delivery) { try Payments.wasRefunded(payment, $0) }
-                    }
+                    On(PaymentCaptured.self, in: records, for: .rebuild) { try Payments.wasCaptured($0, $1) }
+                    On(PaymentDeclined.self, in: records, for: .rebuild) { try Payments.wasDeclined($0, $1) }
+                    On(PaymentRefunded.self, in: records, for: .rebuild) { try Payments.wasRefunded($0, $1) }
                 },
             ]
         }

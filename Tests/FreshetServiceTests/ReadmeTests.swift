@@ -20,13 +20,13 @@ func readmeService() async throws {
         worker in
         [
             worker.subscribe(to: Topic("orders")) {
-                On(OrderPlaced.self) { order, delivery in
+                On(OrderPlaced.self, in: worker.records) { order, effects in
                     // Once, however often it is delivered:
-                    try await worker.records.handle(delivery) { effects in
-                        try effects.execute(
-                            "INSERT INTO invoices VALUES ($1, $2)", .text(order.orderId),
-                            .integer(order.total))
-                    }
+                    try effects.execute(
+                        "INSERT INTO invoices VALUES ($1, $2)", .text(order.orderId), .integer(order.total))
+                }
+                On(InvoiceSent.self, for: [.live, .redelivery]) { invoice, delivery in
+                    try await mail(invoice)  // not in a rebuild: it is more than records
                 }
             }
         ]
@@ -34,6 +34,11 @@ func readmeService() async throws {
 }
 
 struct CardRefused: Error {}
+private struct InvoiceSent: EventPayload {
+    static let eventType: EventType = "invoice.sent"
+    let orderId: String
+}
+private func mail(_ invoice: InvoiceSent) async throws {}
 struct ProviderBusy: Error { let pause: Duration }
 struct OrderSeen: EventPayload { static let eventType: EventType = "order.seen" }
 extension Topic { fileprivate static let orders = Topic("orders") }

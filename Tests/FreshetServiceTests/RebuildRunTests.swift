@@ -119,13 +119,11 @@ private struct Copied: EventPayload {
             let report = try await Rebuild.run(notes.worker, options: options) { worker in
                 [
                     worker.subscribe(to: Self.notes) {
-                        On(Noted.self) { noted, delivery in
-                            try await worker.records.handle(delivery) { effects in
-                                try Self.note(noted.text, effects)
-                                try effects.publish(Copied(text: noted.text), to: copies, key: "k")
-                                if noted.text == "kept" {
-                                    try effects.publish(Copied(text: noted.text), to: tasks, key: "k")
-                                }
+                        On(Noted.self, in: worker.records) { noted, effects in
+                            try Self.note(noted.text, effects)
+                            try effects.publish(Copied(text: noted.text), to: copies, key: "k")
+                            if noted.text == "kept" {
+                                try effects.publish(Copied(text: noted.text), to: tasks, key: "k")
                             }
                         }
                     }
@@ -154,7 +152,7 @@ private struct Copied: EventPayload {
                     "XREADGROUP", "GROUP", "notes", "c", "STREAMS", "test:events:{notes:0}", ">"))
             let report = try await Rebuild.run(notes.worker) { worker in
                 func handler() -> On {
-                    On(Noted.self) { noted, delivery in
+                    On(Noted.self, for: .all) { noted, delivery in
                         if noted.text == "first" {
                             try await notes.handle("skipped")
                             try await notes.handle("late", of: "others")
@@ -193,7 +191,7 @@ private struct Copied: EventPayload {
                 let report = try await Rebuild.run(notes.worker) { worker in
                     [
                         worker.subscribe(to: Self.notes) {
-                            On(Noted.self) { noted, delivery in
+                            On(Noted.self, for: .all) { noted, delivery in
                                 calls.add(noted.text)
                                 if let number = Int(noted.text), number < 4 {
                                     try await notes.handle("\(number + 1)")

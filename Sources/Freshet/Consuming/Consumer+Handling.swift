@@ -163,7 +163,7 @@ extension Consumer {
             position: entry.logPosition, attempt: failedAttempts + 1,
             replay: entry.content.replayID.map {
                 DeliveryReplay(id: $0, mode: .redeliver, firstAt: entry.logPosition)
-            }, claim: entry.claim)
+            }, claim: entry.claim, isHistory: isHistory(entry.logPosition))
     }
 
     // MARK: - Endings

@@ -182,8 +182,7 @@ extension Consumer {
                 end(content, .acknowledged)
                 return nil
             }
-            let kind = DeliveryKinds(content.replayID == nil ? nil : .redeliver)
-            guard let handler = handlers[content.event.type, kind] else {
+            guard let handler = handler(for: content, at: entry.id) else {
                 counters.add(.ignored)
                 // A retry from when there was one: its key need not wait for it.
                 if stream.isRedelivery { goOn(without: content, stream.partition) }

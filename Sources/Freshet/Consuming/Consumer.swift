@@ -114,6 +114,8 @@ actor Consumer {
     var failure: FreshetError?
     /// Where the group began on each partition.
     private var starts: [StreamID] = []
+    /// When it was made; nil when nobody knows.
+    private(set) var groupMade: Timestamp?
 
     init(
         broker: Broker, topic: Topic, group: GroupName, start: StartPosition, name: ConsumerName,
@@ -251,6 +253,7 @@ actor Consumer {
                 }
                 guard let made else { return }
                 starts = made
+                if groupMade == nil { groupMade = try await broker.groupMade(group, of: topic) }
                 pulse.group(isThere: true)
                 return
             } catch  where error.isRetryable {

@@ -17,6 +17,9 @@ public struct Delivery: Sendable {
     public let attempt: Int
     /// The replay that brought it, or nil when it came by itself.
     public let replay: DeliveryReplay?
+    /// Whether the event stood in the log before the group was made there: the group sees for the first time what others have long
+    /// acted on. False where nobody knows when that was (a group of before Freshet kept it), and in a rebuild.
+    public let isHistory: Bool
     /// Who owns the partition, with `.perKey`; nil without an order.
     public let claim: PartitionClaim?
 
@@ -35,8 +38,9 @@ public struct Delivery: Sendable {
     /// A delivery, for tests of handlers.
     public init(
         event: Event, group: GroupName, topic: TopicName, partition: Int = 0, position: StreamID = .zero,
-        attempt: Int = 1, replay: DeliveryReplay? = nil, claim: PartitionClaim? = nil
+        attempt: Int = 1, replay: DeliveryReplay? = nil, claim: PartitionClaim? = nil, isHistory: Bool = false
     ) {
+        self.isHistory = isHistory
         self.event = event
         self.group = group
         self.topic = topic

@@ -1,4 +1,5 @@
-/// Which deliveries a handler is for: all of them unless it says otherwise.
+/// Which deliveries a handler is for. One that does not say is for those that come by themselves or are redelivered, and keeps its
+/// service from being rebuilt; one whose effects are all in records (`On(_:in:)`) is for all.
 ///
 ///     On(OrderPlaced.self, for: [.live, .redelivery]) { order, delivery in try await charge(order) }
 ///

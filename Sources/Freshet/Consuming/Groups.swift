@@ -34,6 +34,10 @@ extension Broker {
                 let first =
                     partition < starts.count
                     ? starts[partition] : start.lastSkipped(newest: try await newestID(of: keys.events))
+                if starts.isEmpty {
+                    let now = try await serverTime()
+                    _ = try await send(RedisCommand("HSETNX", topicKey, Self.madeField(group), now.description))
+                }
                 _ = try await send(RedisCommand("HSETNX", topicKey, field, first))
             }
             let from =
@@ -44,6 +48,15 @@ extension Broker {
         }
         return resolved
     }
+
+    /// When a group was made for the first time, by the server's clock; nil when nobody knows.
+    func groupMade(_ group: GroupName, of topic: Topic) async throws(FreshetError) -> Timestamp? {
+        let text = try await send(
+            RedisCommand("HGET", namespace.topicKey(topic.name), Self.madeField(group)))
+        return text.string.flatMap { Timestamp($0) }
+    }
+
+    static func madeField(_ group: GroupName) -> String { "made:\(group)" }
 
     /// - Parameter isKnown: whether the group was there before; else it begins anew.
     private func heedForgotten(_ group: GroupName, of topic: Topic, isKnown: Bool) async throws(FreshetError) {

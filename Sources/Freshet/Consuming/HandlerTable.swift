@@ -9,12 +9,18 @@ struct HandlerTable: Sendable {
     let newestVersions: [EventType: Int]
     /// The most events that one handler takes at a time.
     let largestBatch: Int
+    /// The types whose handlers have not said whether they are for a rebuild.
+    let unsaid: [EventType]
     /// The first handler's that cannot read what it may meet.
     let problem: FreshetError?
 
-    /// - Parameter kinds: what all of them are for at most.
-    init(_ list: [On], for kinds: DeliveryKinds) {
-        let handlers = list.map { (on: $0, handler: Handler($0), kinds: $0.kinds.intersection(kinds)) }
+    /// - Parameter kinds: what all of them are for at most, and what those are for that do not say; nil for what each says.
+    init(_ list: [On], for kinds: DeliveryKinds?) {
+        let handlers = list.map { on in
+            let own = on.kinds ?? kinds ?? [.live, .redelivery]
+            return (on: on, handler: Handler(on), kinds: own.intersection(kinds ?? .all))
+        }
+        unsaid = kinds == nil ? Set(list.filter { $0.kinds == nil }.map(\.type)).sorted() : []
         func table(_ kind: DeliveryKinds) -> [EventType: Handler] {
             Dictionary(handlers.filter { $0.kinds.contains(kind) }.map { ($0.on.type, $0.handler) }) {
                 first, _ in

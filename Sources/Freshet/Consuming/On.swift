@@ -3,6 +3,9 @@
 /// The event counts as handled when the handler returns. When it throws, the event is delivered again after a
 /// pause, until the attempts are used up and it becomes a dead letter. The same event can be delivered more than once:
 /// keep effects in records (see FreshetRecords), or make them safe to repeat.
+///
+/// **Rebuilds.** A handler whose effects are all in a service's records (`On(_:in:)` in FreshetRecords) runs when these are made anew from
+/// the history. Any other runs then only when it says so (`for:`); a service of which a handler has not said is not rebuilt.
 public struct On: Sendable {
     typealias Handle = @Sendable (Delivery) async throws -> Void
     typealias Prepare = @Sendable (Event) throws(FreshetError) -> Handle
@@ -18,17 +21,19 @@ public struct On: Sendable {
 
     let type: EventType
     let newestVersion: Int
-    /// Which deliveries it is for.
-    var kinds: DeliveryKinds
+    /// Which deliveries it is for; nil when it has not said.
+    var kinds: DeliveryKinds?
+    /// Whether all its effects are in a service's records.
+    private(set) var isRecorded = false
     let call: Call
     /// Why events of older versions cannot be read; nil when they can.
     var problem: FreshetError?
 
     /// Handles events of this payload's type. Handlers of several events run side by side.
     ///
-    /// - Parameter kinds: which deliveries it is for.
+    /// - Parameter kinds: which deliveries it is for; nil for those that come by themselves or are redelivered.
     public init<Payload: EventPayload>(
-        _ payload: Payload.Type, for kinds: DeliveryKinds = .all,
+        _ payload: Payload.Type, for kinds: DeliveryKinds? = nil,
         handler: @escaping @Sendable (Payload, Delivery) async throws -> Void
     ) {
         self.kinds = kinds
@@ -45,9 +50,9 @@ public struct On: Sendable {
     ///
     /// - Parameters:
     ///   - newestVersion: the newest `schemaversion` that the handler knows; events of a newer one are invalid.
-    ///   - kinds: which deliveries it is for.
+    ///   - kinds: which deliveries it is for; nil for those that come by themselves or are redelivered.
     public init(
-        _ type: EventType, newestVersion: Int = .max, for kinds: DeliveryKinds = .all,
+        _ type: EventType, newestVersion: Int = .max, for kinds: DeliveryKinds? = nil,
         handler: @escaping @Sendable (Delivery) async throws -> Void
     ) {
         self.kinds = kinds
@@ -56,11 +61,18 @@ public struct On: Sendable {
         call = .plain(handler)
     }
 
-    init(type: EventType, newestVersion: Int, for kinds: DeliveryKinds, batch: BatchCall) {
+    init(type: EventType, newestVersion: Int, for kinds: DeliveryKinds?, batch: BatchCall) {
         self.kinds = kinds
         self.type = type
         self.newestVersion = newestVersion
         call = .batch(batch)
+    }
+
+    /// The same, for a handler that does nothing but change a service's records.
+    package func recorded() -> On {
+        var on = self
+        on.isRecorded = true
+        return on
     }
 }
 
@@ -87,9 +99,11 @@ public enum HandlerBuilder {
 final class Handler: Sendable {
     let type: EventType
     let newestVersion: Int
+    /// Whether all its effects are in a service's records.
+    let isRecorded: Bool
     let call: On.Call
 
     init(_ on: On) {
-        (type, newestVersion, call) = (on.type, on.newestVersion, on.call)
+        (type, newestVersion, isRecorded, call) = (on.type, on.newestVersion, on.isRecorded, on.call)
     }
 }

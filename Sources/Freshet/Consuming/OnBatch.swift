@@ -16,9 +16,10 @@ public struct OnBatch<Payload: EventPayload>: Sendable {
     ///   - most: the most events of a batch, from 1. The subscription holds twice as many, so that a batch gathers while the one
     ///     before it is handled.
     ///   - longest: how long the first event of a batch waits for others.
-    ///   - kinds: which deliveries it is for.
+    ///   - kinds: which deliveries it is for; nil for those that come by themselves or are redelivered.
     public init(
-        _ payload: Payload.Type, upTo most: Int, within longest: Duration, for kinds: DeliveryKinds = .all,
+        _ payload: Payload.Type, upTo most: Int, within longest: Duration,
+        for kinds: DeliveryKinds? = nil,
         handler: @escaping @Sendable ([BatchedEvent<Payload>]) async throws -> Void
     ) {
         precondition(most > 0, "a batch has at least one event")
@@ -36,6 +37,13 @@ public struct OnBatch<Payload: EventPayload>: Sendable {
                         })
                 }))
         on.problem = Payload.versionProblem
+    }
+
+    /// The same, for a handler that does nothing but change a service's records.
+    package func recorded() -> OnBatch {
+        var batch = self
+        batch.on = on.recorded()
+        return batch
     }
 }
 

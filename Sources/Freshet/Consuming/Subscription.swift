@@ -33,17 +33,19 @@ public struct Subscription: Service {
     package let handledVersions: [EventType: Int]
     /// The types that have a handler, with the deliveries it is for.
     package let handledKinds: [EventType: DeliveryKinds]
+    /// The types whose handlers have not said whether they are for a rebuild.
+    package let unsaid: [EventType]
     private let core: Consumer
 
     /// Describes a subscription; `run` runs it.
     ///
     /// - Parameters:
     ///   - start: where the group begins when it does not exist yet.
-    ///   - kinds: which deliveries its handlers are for at most; a handler can narrow it further.
+    ///   - kinds: which deliveries its handlers are for at most, and what those are for that do not say; nil for what each says.
     ///   - consumer: this process's name, unlike any other's in the group; nil makes one up.
     public init(
         to topic: Topic, group: GroupName, from start: StartPosition = .earliest,
-        for kinds: DeliveryKinds = .all, on broker: Broker, consumer: ConsumerName? = nil,
+        for kinds: DeliveryKinds? = nil, on broker: Broker, consumer: ConsumerName? = nil,
         options: SubscriptionOptions = SubscriptionOptions(),
         logger: Logger = Logger(label: "freshet", factory: { _ in SwiftLogNoOpLogHandler() }),
         @HandlerBuilder handlers: () -> [On]
@@ -58,6 +60,7 @@ public struct Subscription: Service {
         let handlers = HandlerTable(handlers(), for: kinds)
         handledVersions = handlers.newestVersions
         handledKinds = handlers.kinds
+        unsaid = handlers.unsaid
         core = Consumer(
             broker: broker, topic: topic, group: group, start: start, name: self.consumer, options: options,
             handlers: handlers, counters: counters, logger: logger)

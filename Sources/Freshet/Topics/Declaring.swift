@@ -115,7 +115,7 @@ extension Broker {
             }
             _ = try await send(RedisCommand("HDEL", key, "start:\(group):\(partition)"))
         }
-        _ = try await send(RedisCommand("HDEL", key, "order:\(group)", Self.handledField(group)))
+        _ = try await send(RedisCommand("HDEL", key, "order:\(group)", Self.handledField(group), Self.madeField(group)))
         _ = try await send(RedisCommand("DEL", namespace.membersKey(topic.name, group)))
         let reader = try await send(RedisCommand("HGET", key, "queue")).string
         if reader == group.rawValue { _ = try await send(RedisCommand("HDEL", key, "queue")) }

@@ -79,6 +79,7 @@ public struct ServiceRecords: Sendable {
         _ delivery: Delivery, _ body: @escaping @Sendable (Effects) throws -> Void
     ) async throws -> Handled {
         if let rebuilding { return try await rebuilding.handle(delivery, body) }
+        try refuseRebuilding(delivery)
         let (source, announcement) = (source, relay.announcement)
         // Also when nobody knows whether it was committed: the inbox does.
         let (handled, publishes) = try await outage.sitOut {

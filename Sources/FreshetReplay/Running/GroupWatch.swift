@@ -22,6 +22,8 @@ struct GroupWatch {
     private let emptiesDeadLetters: Bool
     private let broker: Broker
     private var failedBefore: Int?
+    /// A server with another history by now may have put dead letters back: they are no failures.
+    private var histories: [String] = []
     /// Where the group stood in each log at the last look.
     private var marks: [StreamMarks] = []
     /// How many of the redelivery streams' entries are not settled.
@@ -61,7 +63,11 @@ struct GroupWatch {
         }
         self.marks = marks
         slowDown(lag > Self.manyWaiting && growth > 0, rate)
-        if emptiesDeadLetters { failed += put }
+        if emptiesDeadLetters {
+            failed += put
+            let now = try await broker.histories(of: topic.name, partitions: topic.partitions)
+            if now != histories { (histories, failedBefore) = (now, nil) }
+        }
         let before = failedBefore ?? failed
         failedBefore = before
         let settled = put - unsettled

@@ -31,6 +31,9 @@ public struct Worker: Sendable {
     /// For log lines.
     public let logger: Logger
 
+    /// Whether it is given to have its handlers run for a rebuild of the records: nothing outside is to be asked.
+    public var isRebuilding: Bool { records.isRebuilding }
+
     /// Runs the service until SIGTERM or SIGINT, drains, and returns. A second signal ends the process at once (130).
     ///
     /// To drain is to stop reading, to hand back what was not started, to let handlers end, to settle what they did, and to
@@ -129,7 +132,17 @@ public struct Worker: Sendable {
         }
         let database = try open(settings.databaseURL)
         let migrated = try await reach(database, process, until: stop) {
-            try await ServiceRecords.migrate(database, source: source, migrations: migrations)
+            guard settings.rebuild?.isDryRun == true else {
+                return try await ServiceRecords.migrate(database, source: source, migrations: migrations)
+            }
+            try await database.read { _ = try $0.query("SELECT 1 AS one") }
+        }
+        if settings.rebuild?.isDryRun == true,
+            await !ServiceRecords.isMigrated(database, source: source, migrations: migrations)
+        {
+            throw ToolError(
+                .badConfiguration,
+                "the database does not have this program's tables, and --dry-run changes nothing: see --migrate-only")
         }
         guard migrated, !settings.migrateOnly else { return }
         let client = RedisClient(
@@ -182,13 +195,17 @@ public struct Worker: Sendable {
     /// A subscription of this worker's group with its settings. With `.perKey` the worker's records are its fence.
     ///
     /// - Parameters:
-    ///   - kinds: which deliveries its handlers are for at most.
+    ///   - start: where the group begins when it does not exist yet.
+    ///   - acting: from where on handlers act that do more than change records (`SubscriptionOptions.actingFrom`): `.latest` for a group
+    ///     that is to read history and tell nobody of it.
+    ///   - kinds: which deliveries its handlers are for at most, and what those are for that do not say; nil for what each says.
     ///   - ordering: nil for what the settings say.
     public func subscribe(
-        to topic: Topic, from start: StartPosition = .earliest, for kinds: DeliveryKinds = .all,
-        ordering: Ordering? = nil, @HandlerBuilder handlers: () -> [On]
+        to topic: Topic, from start: StartPosition = .earliest, actingFrom acting: StartPosition? = nil,
+        for kinds: DeliveryKinds? = nil, ordering: Ordering? = nil, @HandlerBuilder handlers: () -> [On]
     ) -> Subscription {
         var options = settings.subscription
+        options.actingFrom = acting
         options.ordering = ordering ?? options.ordering
         if options.ordering == .perKey { options.fence = records }
         return Subscription(
