@@ -124,6 +124,7 @@ soak: setup ## Kill, freeze and cut consumers, workers and servers for minutes, 
 	$(BIN)/soak kill --vanish --events 20000 --seconds 30 $(SOAK)
 	$(BIN)/soak rebalance $(SOAK)
 	$(BIN)/soak reclaim $(SOAK)
+	$(BIN)/soak replay $(SOAK)
 	$(BIN)/soak shop $(SOAK)
 	$(BIN)/soak shop --store postgres $(SOAK)
 	$(BIN)/soak shop --store postgres --ordering perKey $(SOAK)

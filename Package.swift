@@ -143,8 +143,8 @@ let package = Package(
         executable(
             "Soak",
             [
-                "Workbench", "Freshet", "FreshetRecords", "FreshetService", "Hiredis", "FreshetTesting",
-                arguments, lifecycle, logging, signals,
+                "Workbench", "Freshet", "FreshetRecords", "FreshetReplay", "FreshetService", "Hiredis",
+                "FreshetTesting", arguments, lifecycle, logging, signals,
             ]),
         executable("TestedOn", ["FreshetTesting", "Hiredis"]),
         // What the client is measured against: the usual C program on plain hiredis, and on sqlite3.

@@ -24,7 +24,7 @@ struct SoakTool: AsyncParsableCommand {
             """,
         subcommands: [
             KillCommand.self, LimitsCommand.self, FailoverCommand.self, RebalanceCommand.self,
-            ReclaimCommand.self, ShopCommand.self,
+            ReclaimCommand.self, ReplayCommand.self, ShopCommand.self,
             RollingCommand.self, OwnersCommand.self, DrainCommand.self, ScaleCommand.self,
             ConsumerCommand.self,
             WorkerCommand.self,

@@ -32,8 +32,13 @@ import Testing
         while losses < 3, try await length() < plan.selected.count / 2 {
             let before = try await length()
             func grows(by few: Int) async throws {
-                try await eventually("it goes on", within: .seconds(60)) {
-                    try await length() >= before + few
+                do {
+                    try await eventually("it goes on", within: .seconds(60)) {
+                        try await length() >= before + few
+                    }
+                } catch {
+                    let job = try await broker.replay(job.id)
+                    throw Unexpected(description: "\(error): it is \(job.state), \(job.done), \(job.note)")
                 }
             }
             try await grows(by: 100 + random.next(below: 200))

@@ -33,29 +33,81 @@ extension Archiver {
                 "\(key) was made anew: it has nothing in common with the archive, which ends at \(end). Archive it to another "
                     + "folder, or restore it from this one")
         }
-        var unplaced = try await LogPages.count(key, behind: common, through: end, on: broker)
+        let (placed, clashes) = try await placeLate(behind: common, through: end, partition)
         if let added = info.entriesAdded {
             let now =
                 added
                 - (try await LogPages.count(key, behind: end, through: info.lastGeneratedID, on: broker))
-            let before = manifest.segments.last?.added ?? 0
-            // Those up to there were counted when this was settled the first time.
-            if now >= before { unplaced = min(unplaced, now - before) }
-            manifest.amendLast(added: now, missing: unplaced)
+            manifest = manifests[partition]
+            manifest.amendLast(added: now, missing: 0)
             try await lock.renew(force: true)
             try manifest.save("\(folder)/\(partition)")
             manifests[partition] = manifest
         }
         settled[partition] = info.lastGeneratedID
-        report.missing += unplaced
         report.notes.append(
             "the log of '\(topic.name)' partition \(partition) is not the one that was archived last (a failover, or a crash): "
                 + "\(lost) events up to \(end) are in the archive only")
-        if unplaced > 0 {
+        if placed > 0 {
             report.notes.append(
-                "\(unplaced) events of '\(topic.name)' partition \(partition) were given ids between \(common) and \(end), "
-                    + "where the archive has others: they are in the log only")
+                "\(placed) events of '\(topic.name)' partition \(partition) were given ids between \(common) and \(end) since: they "
+                    + "were archived among those that the archive had")
         }
+        if clashes > 0 {
+            report.missing += clashes
+            report.notes.append(
+                "\(clashes) events of '\(topic.name)' partition \(partition) have ids under which the archive has others: they are in "
+                    + "the log only")
+        }
+    }
+
+    /// Archives what the log was given since among entries that the archive has: a clock that is behind gives out such ids. A retention
+    /// that waits for the archive goes by the newest id of it, and would cut them off. Returns how many there are, and how many
+    /// more have the id of another entry.
+    private func placeLate(behind common: StreamID, through end: StreamID, _ partition: Int) async throws
+        -> (placed: Int, clashes: Int)
+    {
+        let place = "\(folder)/\(partition)"
+        var (late, pages) = (
+            [StreamEntry](),
+            LogPages(broker.keys(topic.name, partition).events, in: common...end, on: broker, segment: .max)
+        )
+        while let page = try await pages.next() { late += page }
+        guard !late.isEmpty else { return (0, 0) }
+        var manifest = manifests[partition]
+        let replaced = manifest.segments.filter { $0.last > common }
+        let writer = try SegmentWriter("\(place)/\(manifest.nextFile)", compressor: compressor)
+        var (rest, placed, clashes) = (late[...], 0, 0)
+        for segment in replaced {
+            var reader = try SegmentReader(segment.contents, in: place)
+            while let page = try reader.nextPage() {
+                try await lock.renew()
+                var merged: [StreamEntry] = []
+                for entry in page {
+                    while let first = rest.first, first.id < entry.id {
+                        merged.append(rest.removeFirst())
+                        placed += 1
+                    }
+                    if let first = rest.first, first.id == entry.id {
+                        if !first.hasSameFields(as: entry) { clashes += 1 }
+                        rest.removeFirst()
+                    }
+                    merged.append(entry)
+                }
+                try writer.append(merged)
+            }
+        }
+        let contents = try writer.finish()
+        // What no manifest names goes at the end of the pass.
+        guard placed > 0 else { return (0, clashes) }
+        var reader = try SegmentReader(contents, in: place)
+        try reader.checkFrame()
+        try ArchiveStorage.syncFolder(place)
+        try await lock.renew(force: true)
+        manifest.replaceLast(replaced.count, with: contents)
+        try manifest.save(place)
+        manifests[partition] = manifest
+        return (placed, clashes)
     }
 
     /// The newest entry that both have, and how many entries the archive has behind it.
