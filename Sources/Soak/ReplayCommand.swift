@@ -82,12 +82,15 @@ struct ReplayCommand: AsyncParsableCommand {
             let known = try await stage.broker.replay(job.id)
             verdict.check(
                 "a replay that says that it is done has put every event",
-                ended.state == .done ? published.filter { arrived[$0] == nil } : ["it is \(ended.state.rawValue): \(ended.note)"])
+                ended.state == .done
+                    ? published.filter { arrived[$0] == nil }
+                    : ["it is \(ended.state.rawValue): \(ended.note)"])
             verdict.check(
                 "none is there twice", arrived.filter { $0.value > 1 }.map { "\($0.key) \($0.value) times" })
             verdict.check(
                 "the server knows that it is done",
-                known.state == .done && known.done == events ? [] : ["\(known.state.rawValue) with \(known.done)"])
+                known.state == .done && known.done == events
+                    ? [] : ["\(known.state.rawValue) with \(known.done)"])
             verdict.demand("events that were lost and put again", ended.lost)
         }
     }
@@ -115,7 +118,8 @@ struct ReplayCommand: AsyncParsableCommand {
             var options = ArchiverOptions()
             options.segmentEvents = 100
             let folder = "\(stage.server.folder)/archive"
-            let archiver = try await Archiver.open(stage.topic, on: stage.broker, to: folder, options: options)
+            let archiver = try await Archiver.open(
+                stage.topic, on: stage.broker, to: folder, options: options)
             var (ahead, marks, lost) = ([String](), 0, 0)
             for number in 0..<losses {
                 _ = try await stage.publish(2000, keys: 100, from: number * 4000)
@@ -158,7 +162,9 @@ struct ReplayCommand: AsyncParsableCommand {
                 let archived = try Archive(folder).partition(
                     stage.broker.namespace, stage.topic.name, partition)
                 if archived?.last ?? .zero < mark {
-                    ahead.append("\(mark) of partition \(partition), and the archive ends at \(archived?.last ?? .zero)")
+                    ahead.append(
+                        "\(mark) of partition \(partition), and the archive ends at \(archived?.last ?? .zero)"
+                    )
                 }
             }
             await Task.yield()

@@ -23,9 +23,17 @@ struct SoakTool: AsyncParsableCommand {
             not, 64 usage, 130 interrupted.
             """,
         subcommands: [
-            KillCommand.self, LimitsCommand.self, FailoverCommand.self, RebalanceCommand.self,
-            ReclaimCommand.self, ReplayCommand.self, ShopCommand.self,
-            RollingCommand.self, OwnersCommand.self, DrainCommand.self, ScaleCommand.self,
+            KillCommand.self,
+            LimitsCommand.self,
+            FailoverCommand.self,
+            RebalanceCommand.self,
+            ReclaimCommand.self,
+            ReplayCommand.self,
+            ShopCommand.self,
+            RollingCommand.self,
+            OwnersCommand.self,
+            DrainCommand.self,
+            ScaleCommand.self,
             ConsumerCommand.self,
             WorkerCommand.self,
         ])

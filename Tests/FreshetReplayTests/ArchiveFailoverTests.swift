@@ -61,7 +61,8 @@ import Testing
         }
     }
 
-    @Test func `retention cuts off nothing that the archive does not have, after a loss either`() async throws {
+    @Test func `retention cuts off nothing that the archive does not have, after a loss either`() async throws
+    {
         try await Rig.with { rig in
             var declaration = TopicDeclaration(rig.topic())
             declaration.retention = Retention(count: 1, archivedOnly: true)
@@ -81,7 +82,8 @@ import Testing
             }
             #expect(ids.count == 1100)
             #expect(try await rig.broker.enforceRetention(of: rig.topic()).trimmed > 1000)
-            var pages = History(of: rig.topic(), on: rig.broker, archive: try rig.archive).pages(ofPartition: 0)
+            var pages = History(of: rig.topic(), on: rig.broker, archive: try rig.archive).pages(
+                ofPartition: 0)
             while let page = try await pages.next() {
                 for entry in page { ids.remove(entry.field("id")?.string ?? "") }
             }

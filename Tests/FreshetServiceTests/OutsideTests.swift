@@ -33,7 +33,9 @@ private struct MailedInvoice: EventPayload {
         var kept: [String] {
             get async throws {
                 try await worker.records.database.read {
-                    try $0.query("SELECT number FROM invoices ORDER BY number").compactMap { $0.text("number") }
+                    try $0.query("SELECT number FROM invoices ORDER BY number").compactMap {
+                        $0.text("number")
+                    }
                 }
             }
         }
@@ -99,7 +101,8 @@ private struct MailedInvoice: EventPayload {
         }
     }
 
-    @Test func `a rebuild runs what is in records, and nothing else; a dry run changes nothing`() async throws {
+    @Test func `a rebuild runs what is in records, and nothing else; a dry run changes nothing`() async throws
+    {
         try await Self.with { rig in
             try await rig.publish(1...20)
             @Sendable func both(_ worker: Worker) -> [Subscription] {
@@ -140,7 +143,9 @@ private struct MailedInvoice: EventPayload {
                 event: event, group: "invoices", topic: "invoices",
                 replay: DeliveryReplay(id: "r", mode: .rebuild, originalTime: .now()))
             await #expect(throws: RecordsError.self) {
-                try await rig.worker.records.handle(delivery) { try Self.keep(MailedInvoice(number: "1"), $0) }
+                try await rig.worker.records.handle(delivery) {
+                    try Self.keep(MailedInvoice(number: "1"), $0)
+                }
             }
             #expect(try await rig.kept == [])
         }

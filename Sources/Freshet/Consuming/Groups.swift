@@ -36,7 +36,8 @@ extension Broker {
                     ? starts[partition] : start.lastSkipped(newest: try await newestID(of: keys.events))
                 if starts.isEmpty {
                     let now = try await serverTime()
-                    _ = try await send(RedisCommand("HSETNX", topicKey, Self.madeField(group), now.description))
+                    _ = try await send(
+                        RedisCommand("HSETNX", topicKey, Self.madeField(group), now.description))
                 }
                 _ = try await send(RedisCommand("HSETNX", topicKey, field, first))
             }
@@ -59,7 +60,8 @@ extension Broker {
     static func madeField(_ group: GroupName) -> String { "made:\(group)" }
 
     /// - Parameter isKnown: whether the group was there before; else it begins anew.
-    private func heedForgotten(_ group: GroupName, of topic: Topic, isKnown: Bool) async throws(FreshetError) {
+    private func heedForgotten(_ group: GroupName, of topic: Topic, isKnown: Bool) async throws(FreshetError)
+    {
         let (key, field) = (namespace.topicKey(topic.name), Self.forgottenField(group))
         guard let time = try await send(RedisCommand("HGET", key, field)).string else { return }
         guard !isKnown else {

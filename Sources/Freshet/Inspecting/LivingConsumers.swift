@@ -24,7 +24,9 @@ extension Broker {
             topic: topic.name, group: group, countingUpTo: 1, lease: .seconds(30))
         let connections = try await readerNames(of: [topic]) ?? []
         var names: Set<String> = []
-        for consumer in looks.flatMap(\.consumers) where consumer.state != .dead { names.insert(consumer.name) }
+        for consumer in looks.flatMap(\.consumers) where consumer.state != .dead {
+            names.insert(consumer.name)
+        }
         let (prefix, suffix) = ("\(namespace):\(group):", "@\(topic.name)")
         for name in connections where name.hasPrefix(prefix) {
             if name.hasSuffix(suffix) {

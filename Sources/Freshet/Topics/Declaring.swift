@@ -92,11 +92,13 @@ extension Broker {
     ///
     /// - Parameter isForced: whether consumers of the group may be alive.
     /// - Throws: `refused` while consumers of the group live, or may; nothing is changed then.
-    public func forget(_ group: GroupName, of topic: Topic, isForced: Bool = false) async throws(FreshetError) {
+    public func forget(_ group: GroupName, of topic: Topic, isForced: Bool = false) async throws(FreshetError)
+    {
         if !isForced, let living = try await livingConsumers(of: group, topic: topic).first {
             throw FreshetError(
                 .refused,
-                "the consumer '\(living)' of '\(group)' on '\(topic.name)' is alive, or may be: stop it first")
+                "the consumer '\(living)' of '\(group)' on '\(topic.name)' is alive, or may be: stop it first"
+            )
         }
         let key = namespace.topicKey(topic.name)
         // Before anything is gone: a consumer that misses the group looks here.
@@ -115,7 +117,8 @@ extension Broker {
             }
             _ = try await send(RedisCommand("HDEL", key, "start:\(group):\(partition)"))
         }
-        _ = try await send(RedisCommand("HDEL", key, "order:\(group)", Self.handledField(group), Self.madeField(group)))
+        _ = try await send(
+            RedisCommand("HDEL", key, "order:\(group)", Self.handledField(group), Self.madeField(group)))
         _ = try await send(RedisCommand("DEL", namespace.membersKey(topic.name, group)))
         let reader = try await send(RedisCommand("HGET", key, "queue")).string
         if reader == group.rawValue { _ = try await send(RedisCommand("HDEL", key, "queue")) }

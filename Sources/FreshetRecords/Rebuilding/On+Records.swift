@@ -44,7 +44,8 @@ extension ServiceRecords {
     package var isRebuilding: Bool { rebuilding != nil }
 
     /// Whether a database has all these steps, and those of the inbox and the outbox. Changes nothing.
-    package static func isMigrated(_ database: any Records, source: String, migrations: [Migration]) async -> Bool
+    package static func isMigrated(_ database: any Records, source: String, migrations: [Migration]) async
+        -> Bool
     {
         let steps = [("freshet", InboxOutbox.migrations(for: database).count), (source, migrations.count)]
         let known = try? await database.read { transaction in
@@ -52,7 +53,9 @@ extension ServiceRecords {
                 "SELECT owner, max(number) AS newest FROM freshet_migrations GROUP BY owner")
         }
         return steps.allSatisfy { owner, count in
-            count == 0 || known?.contains { $0.text("owner") == owner && $0.integer("newest") == Int64(count) } == true
+            count == 0
+                || known?.contains { $0.text("owner") == owner && $0.integer("newest") == Int64(count) }
+                    == true
         }
     }
 
@@ -61,6 +64,7 @@ extension ServiceRecords {
         guard rebuilding == nil, delivery.kind == .rebuild else { return }
         throw RecordsError(
             .statement,
-            "a rebuild's event for the records in use: make the handlers with the worker that the closure is given")
+            "a rebuild's event for the records in use: make the handlers with the worker that the closure is given"
+        )
     }
 }

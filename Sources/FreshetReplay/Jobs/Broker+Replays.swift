@@ -11,7 +11,8 @@ extension Broker {
         let key = namespace.replayKey(plan.id)
         _ = try await send(
             RedisCommand(
-                "HSET", key, "plan", try Self.text(of: plan), "state", ReplayJob.State.planned.rawValue, "by", actor.name,
+                "HSET", key, "plan", try Self.text(of: plan), "state", ReplayJob.State.planned.rawValue, "by",
+                actor.name,
                 "reason", actor.reason))
         _ = try await send(RedisCommand("EXPIRE", key, Self.remembered))
         let now = try await serverTime().milliseconds

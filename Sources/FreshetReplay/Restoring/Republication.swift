@@ -95,7 +95,8 @@ public struct Republication: Sendable {
         return total
     }
 
-    private func put(_ page: [StreamEntry], of partition: Int, _ checkpoints: inout Checkpoints) async throws {
+    private func put(_ page: [StreamEntry], of partition: Int, _ checkpoints: inout Checkpoints) async throws
+    {
         var byTarget: [Int: [StreamEntry]] = [:]
         for entry in page where entry.hasContent {
             byTarget[place(of: entry, partition), default: []].append(entry)

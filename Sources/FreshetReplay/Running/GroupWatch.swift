@@ -66,7 +66,9 @@ struct GroupWatch {
         if emptiesDeadLetters {
             failed += put
             let now = try await broker.histories(of: topic.name, partitions: topic.partitions)
-            if now != histories { (histories, failedBefore) = (now, nil) }
+            // What was moved while this looked counts for neither.
+            if now != histories, !histories.isEmpty { failedBefore = failed + Int(rate) }
+            histories = now
         }
         let before = failedBefore ?? failed
         failedBefore = before

@@ -83,7 +83,9 @@ struct DeadLetterOutput: ReplayOutput {
             .these(entries.map { DeadLetter($0, partition: source) }), of: group, topic: topic,
             replay: plan.id)
         var again = 0
-        for entry in entries where !moved.insert(Place(partition: source, id: entry.id)).inserted { again += 1 }
+        for entry in entries where !moved.insert(Place(partition: source, id: entry.id)).inserted {
+            again += 1
+        }
         lost += min(again, number)
         count += max(0, number - again)
         return number

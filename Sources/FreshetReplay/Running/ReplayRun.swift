@@ -157,7 +157,8 @@ public struct ReplayRun {
         guard output.lost > before else { return }
         try await broker.audit(
             "replay.again", by: actor, plan,
-            "the server has lost \(output.lost - before) events that were put: going on behind event \(output.count)")
+            "the server has lost \(output.lost - before) events that were put: going on behind event \(output.count)"
+        )
     }
 
     /// Why there are fewer events than were planned; empty when there are not. What is there to be read was put.

@@ -142,7 +142,8 @@ public struct Worker: Sendable {
         {
             throw ToolError(
                 .badConfiguration,
-                "the database does not have this program's tables, and --dry-run changes nothing: see --migrate-only")
+                "the database does not have this program's tables, and --dry-run changes nothing: see --migrate-only"
+            )
         }
         guard migrated, !settings.migrateOnly else { return }
         let client = RedisClient(
