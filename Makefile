@@ -10,7 +10,7 @@ DATA ?= shop-data
 BENCH ?=
 # Some of the runs of `matrix`: make matrix MATRIX="valkey-9.1 hiredis-1.2"
 MATRIX ?=
-PACKAGES := libcurl4-openssl-dev libhiredis-dev liblua5.1-0-dev libpq-dev libsqlite3-dev libssl-dev libzstd-dev openssl iptables postgresql redis-server
+PACKAGES := libcurl4-openssl-dev libhiredis-dev liblua5.1-0-dev libpq-dev libsqlite3-dev libssl-dev libzstd-dev openssl iptables patch postgresql redis-server
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .PHONY: help setup build release run bench bench-demo bench-telemetry test check-metrics schemas compatible matrix failover sanitize fuzz soak scale rolling mutants lint lint-deploy dashboard containers nightly format clean
@@ -18,7 +18,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## Install what is missing: curl, hiredis, Lua, libpq, SQLite, OpenSSL, zstd, redis-server; PostgreSQL and iptables for the tests
+setup: ## Install what is missing: curl, hiredis, Lua, libpq, SQLite, OpenSSL, zstd, redis-server; PostgreSQL, iptables and patch for the tests
 	@missing=""; for p in $(PACKAGES); do \
 	  dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ]; then \
@@ -143,8 +143,11 @@ rolling: setup ## Change workers of version 1 for those of version 2 under load,
 	for product in soak freshet shop order-worker customer-worker payment-worker; do swift build $(RELEASE) --product $$product || exit; done
 	@scripts/rolling.sh $(SOAK)
 
-mutants: setup ## Break delivery and records on purpose, in eight places: the proofs must notice each
-	@scripts/mutants.sh
+# Some of the mutants: make mutants MUTANTS="retention-held no-ownership-check"
+MUTANTS ?=
+
+mutants: setup ## Break delivery, records and retention on purpose, one place at a time: a proof must name each broken promise
+	@scripts/mutants.sh $(MUTANTS)
 
 lint: ## Check the format and the house rules
 	swift format lint --strict --recursive --parallel Package.swift Sources Tests
@@ -162,7 +165,7 @@ CONTAINERS ?=
 containers: ## Build the images and run the shop from them with podman: sizes, start-up, orders, scaling, failover, drain (root)
 	@scripts/containers.sh $(CONTAINERS)
 
-nightly: test lint-deploy containers soak ## What takes too long for each commit: everything, from real images and for minutes
+nightly: test lint-deploy containers soak mutants ## What takes too long for each commit: everything, from real images and for minutes
 
 format: ## Format the sources
 	swift format --in-place --recursive --parallel Package.swift Sources Tests

@@ -29,7 +29,8 @@ extension AccessStep {
             while isFollowing && tool.child.ending == nil {
                 try await Publisher(to: Topic("orders", partitions: 2), on: scene.operations).publish(
                     note(100))
-                if !tool.output.isEmpty { tool.child.signal(SIGINT) }
+                // What came before it waited has been read without XREAD.
+                if !tool.output.isEmpty, try await scene.isWaitingForNew() { tool.child.signal(SIGINT) }
                 try await Task.sleep(for: .milliseconds(50))
             }
             let looked = try await tool.outcome()
@@ -68,6 +69,14 @@ extension AccessStep.Scene {
         let late = try Event(Noted(text: "later"), source: "access", id: "late")
         try await publisher.publish(
             late, deliverAt: Timestamp(milliseconds: Timestamp.now().milliseconds + 3_600_000))
+    }
+
+    /// Whether one of the user's connections is in an XREAD.
+    fileprivate func isWaitingForNew() async throws -> Bool {
+        let clients = try await operations.client.send(RedisCommand("CLIENT", "LIST")).string ?? ""
+        return clients.split(whereSeparator: \.isNewline).contains {
+            $0.contains(" cmd=xread ") && $0.contains(" user=\(user) ")
+        }
     }
 
     private struct Noted: EventPayload {

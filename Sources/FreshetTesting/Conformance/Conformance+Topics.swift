@@ -79,6 +79,20 @@ extension Conformance {
                 }
                 try target.require(subscription.counters[.lost] == 0, "nothing is lost")
             },
+            Conformance("retention never passes what a group has not been given") { target in
+                let topic = Topic("kept")
+                try await target.operations.declare(TopicDeclaration(topic, retention: Retention(count: 0)))
+                try await target.note((0..<300).map(String.init), to: topic)
+                try await running(target.subscription(to: topic, "a") { _, _ in }) {
+                    try await target.settled("a", topic)
+                }
+                // No consumer runs, and nothing is pending.
+                try await target.note((300..<800).map(String.init), to: topic)
+                let report = try await target.operations.enforceRetention(of: topic)
+                try target.require(report.heldBackBy == ["a"], "\(report)")
+                let length = try await target.report("a", topic).length
+                try target.require((500...600).contains(length), "\(length)")
+            },
             Conformance("a forgotten group needs nothing any more") { target in
                 let topic = Topic("kept")
                 try await target.operations.declare(
