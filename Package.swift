@@ -21,8 +21,6 @@ let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "sw
 let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
-let http = Target.Dependency.product(name: "FlyingFox", package: "FlyingFox")
-let sockets = Target.Dependency.product(name: "FlyingSocks", package: "FlyingFox")
 // The C library that GRDB is built on.
 let sqlite = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
 
@@ -67,7 +65,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.5.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.9.0"),
         .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.8.0"),
-        .package(url: "https://github.com/swhitty/FlyingFox.git", from: "0.27.1"),
     ],
     targets: [
         // No pkgConfig: Debian's hiredis.pc has -D_FILE_OFFSET_BITS=64, which SwiftPM warns about on every build.
@@ -96,7 +93,7 @@ let package = Package(
             [
                 "Freshet", "FreshetRecords", "FreshetReplay", "FreshetSchema", "Hiredis", "CCurlShims",
                 lifecycle,
-                signals, logging, metrics, tracing, arguments, http, sockets,
+                signals, logging, metrics, tracing, arguments,
             ]),
         library(
             "FreshetTesting",
@@ -181,7 +178,7 @@ let package = Package(
             [
                 "FreshetService", "FreshetRecords", "FreshetReplay", "FreshetSchema", "Freshet",
                 "FreshetTesting", "Hiredis", .product(name: "InMemoryLogging", package: "swift-log"),
-                arguments, lifecycle, logging, metrics, sockets, tracing,
+                arguments, lifecycle, logging, metrics, tracing,
             ]),
         tests("FreshetTestingTests", ["FreshetTesting", "Hiredis"]),
         tests(

@@ -7,7 +7,9 @@ import Testing
     private static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().path
 
-    private static let names = ((try? FileManager.default.contentsOfDirectory(atPath: "\(root)/Tests/Mutants")) ?? [])
+    private static let folder = "\(root)/Tests/Mutants"
+
+    private static let names = ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [])
         .filter { $0.hasSuffix(".patch") }.sorted()
 
     @Test(arguments: names)

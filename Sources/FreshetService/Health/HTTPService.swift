@@ -1,119 +1,79 @@
-internal import FlyingFox
-internal import FlyingSocks
-internal import FoundationEssentials
 internal import Glibc
 internal import Logging
+internal import Synchronization
 
-/// The process's HTTP server. Its failures are its own: they are logged, and it begins anew.
+/// What clients can take of a server.
+struct Limits: Sendable {
+    /// How long a connection lives, whatever it does.
+    var lifetime = Duration.seconds(10)
+    /// How many there are at most; the oldest go.
+    var connections = 128
+}
+
+/// The process's HTTP server, for the few short questions of `Endpoints`: one request a connection, without a body.
 ///
-/// Each connection is for one request and has `Limits` to make it in (`ConnectionWatch`): FlyingFox alone would wait for the
-/// rest of a request for ever.
+/// One thread takes connections, and each has one of its own while it lives: no client blocks or occupies a thread of
+/// Swift's pool, whatever it sends. Only answers are worked out there.
 final class HTTPService: Sendable {
     /// Where it listens, with the port that it got.
     let address: HTTPAddress
-    private let running: Task<Void, Never>
-    private let watching: Task<Void, Never>
+    private let listener: Int32
+    private let connections: HTTPConnections
 
     /// Listens. Throws `badConfiguration` when it cannot, because another program has the port.
     static func start(
         on address: HTTPAddress, _ endpoints: Endpoints, limits: Limits = Limits(), logger: Logger
     ) async throws -> HTTPService {
-        // FlyingFox writes to sockets that may be closed.
+        // What is written to a socket or pipe that is closed is an error, not the end of the process.
         _ = signal(SIGPIPE, SIG_IGN)
-        let first = try server(on: address, endpoints)
-        let serving = Task { try await first.run() }
-        let listening = Task { try await first.waitUntilListening() }
-        // A server that cannot listen ends, and nobody would tell those who wait for it.
-        let watching = Task {
-            _ = await serving.result
-            listening.cancel()
+        let listener: Int32
+        do throws(HTTPSocket.Failure) { listener = try HTTPSocket.listening(on: address) } catch {
+            throw ToolError(.badConfiguration, "cannot answer HTTP on \(address): \(error.reason)")
         }
-        do {
-            try await listening.value
-        } catch {
-            serving.cancel()
-            var reason = "it does not begin to listen"
-            if case .failure(let failure) = await serving.result { reason = Self.reason(failure) }
-            throw ToolError(.badConfiguration, "cannot answer HTTP on \(address): \(reason)")
+        let service = HTTPService(
+            HTTPAddress(host: address.host, port: HTTPSocket.port(of: listener)), listener,
+            HTTPConnections(endpoints, limits))
+        let connections = service.connections
+        guard BlockingThread.start({ Self.accept(on: listener, into: connections, logger) }) else {
+            Glibc.close(listener)
+            throw ToolError(.failed, "cannot answer HTTP on \(address): no thread left")
         }
-        watching.cancel()
-        var bound = address
-        if case .ip4(_, let port)? = await first.listeningAddress { bound.port = Int(port) }
-        if case .ip6(_, let port)? = await first.listeningAddress { bound.port = Int(port) }
-        return HTTPService(bound, serving, endpoints, limits, logger)
+        return service
     }
 
-    private init(
-        _ address: HTTPAddress, _ first: Task<Void, any Error>, _ endpoints: Endpoints, _ limits: Limits,
-        _ logger: Logger
-    ) {
-        self.address = address
-        watching = Task { await ConnectionWatch(port: address.port, limits: limits).run() }
-        running = Task {
-            var current = first
-            while true {
-                let result = await withTaskCancellationHandler {
-                    await current.result
-                } onCancel: { [current] in
-                    current.cancel()
-                }
-                if Task.isCancelled { return }
-                if case .failure(let error) = result {
-                    logger.warning(
-                        "HTTP: beginning anew", metadata: ["reason": "\(Self.reason(error))"])
-                }
-                do { try await Task.sleep(for: .milliseconds(500)) } catch { return }
-                current = Task { try await Self.server(on: address, endpoints).run() }
-            }
-        }
+    private init(_ address: HTTPAddress, _ listener: Int32, _ connections: HTTPConnections) {
+        (self.address, self.listener, self.connections) = (address, listener, connections)
     }
 
     deinit { stop() }
 
     /// Stops at once.
     func stop() {
-        running.cancel()
-        watching.cancel()
+        // The thread that accepts closes the socket: until then its number is no other's.
+        if connections.stop() { shutdown(listener, Int32(SHUT_RDWR)) }
     }
 
-    private static func server(on address: HTTPAddress, _ endpoints: Endpoints) throws -> HTTPServer {
-        let handler = ClosureHTTPHandler { request in
-            let answer = await endpoints.answer(
-                method: request.method.rawValue, path: request.target.path(), query: request.target.query())
-            var headers = HTTPHeaders([.contentType: answer.contentType, .connection: "close"])
-            if let allow = answer.allow { headers[HTTPHeader("Allow")] = allow }
-            let body = Data(answer.body.utf8)
-            guard request.method == .HEAD else {
-                return HTTPResponse(
-                    statusCode: HTTPStatusCode(answer.status, phrase: answer.phrase), headers: headers,
-                    body: body)
+    private static func accept(on listener: Int32, into connections: HTTPConnections, _ logger: Logger) {
+        defer { Glibc.close(listener) }
+        var isFailing = false
+        while !connections.isStopped {
+            let file = Glibc.accept(listener, nil, nil)
+            if file >= 0 {
+                _ = fcntl(file, F_SETFD, FD_CLOEXEC)
+                isFailing = false
+                connections.serve(file)
+                continue
             }
-            headers[.contentLength] = "\(body.count)"
-            return HTTPResponse(
-                statusCode: HTTPStatusCode(answer.status, phrase: answer.phrase), headers: headers)
-        }
-        let port = UInt16(address.port)
-        func server(_ address: some SocketAddress) -> HTTPServer {
-            HTTPServer(address: address, timeout: 5, logger: .disabled, handler: handler)
-        }
-        return address.isVersion6
-            ? server(try sockaddr_in6.inet6(ip6: address.host, port: port))
-            : server(try sockaddr_in.inet(ip4: address.host, port: port))
-    }
-
-    private static func reason(_ error: any Error) -> String {
-        if case SocketError.failed(_, _, let message) = error { return message }
-        return "\(error)"
-    }
-}
-
-extension Endpoints.Answer {
-    fileprivate var phrase: String {
-        switch status {
-        case 200: "OK"
-        case 404: "Not Found"
-        case 405: "Method Not Allowed"
-        default: "Service Unavailable"
+            let reason = errno
+            guard reason != EINTR, reason != ECONNABORTED, !connections.isStopped else { continue }
+            // No descriptor or no memory is left: others may give some back.
+            if !isFailing {
+                logger.warning(
+                    "HTTP: cannot take connections",
+                    metadata: ["reason": "\(unsafe String(cString: strerror(reason)))"])
+            }
+            isFailing = true
+            usleep(100_000)
         }
     }
 }

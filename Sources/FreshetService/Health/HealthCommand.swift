@@ -1,7 +1,4 @@
 public import ArgumentParser
-internal import FlyingSocks
-internal import FoundationEssentials
-internal import Glibc
 
 /// `PROGRAM health`: asks the program that runs beside it as a service how it is. For the checks of containers, which need no shell
 /// and no other program then. Name it in the worker's configuration:
@@ -62,26 +59,11 @@ private struct LocalAnswer {
     init(to target: String, at address: HTTPAddress, within limit: Duration = .seconds(2))
         async throws(Failure)
     {
-        let text: String?
-        do {
-            text = try await withThrowingTaskGroup(of: String?.self) { tasks in
-                tasks.addTask { try await Self.exchange(target, address) }
-                tasks.addTask {
-                    try await Task.sleep(for: limit)
-                    return nil
-                }
-                defer { tasks.cancelAll() }
-                return try await tasks.next() ?? nil
-            }
-        } catch {
-            switch error {
-            case SocketError.failed(_, _, let message): throw Failure(reason: message)
-            // What FlyingFox makes of a connection that is refused.
-            case SocketError.disconnected: throw Failure(reason: "the connection was refused")
-            default: throw Failure(reason: "\(error)")
-            }
+        let exchanged = await BlockingThread.run {
+            Result { () throws(Failure) in try Self.exchange(target, address, limit) }
         }
-        guard let text else { throw Failure(reason: "nothing within \(limit)") }
+        guard let exchanged else { throw Failure(reason: "no thread left") }
+        let text = try exchanged.get()
         guard let end = text.firstRange(of: "\r\n\r\n"),
             let status = text.split(separator: " ", maxSplits: 2).dropFirst().first.flatMap({ Int($0) })
         else { throw Failure(reason: "what listens there does not speak HTTP") }
@@ -89,19 +71,24 @@ private struct LocalAnswer {
         body = String(text[end.upperBound...])
     }
 
-    private static func exchange(_ target: String, _ address: HTTPAddress) async throws -> String {
-        let port = UInt16(address.port)
-        let socket =
-            address.isVersion6
-            ? try await AsyncSocket.connected(to: sockaddr_in6.inet6(ip6: address.host, port: port))
-            : try await AsyncSocket.connected(to: sockaddr_in.inet(ip4: address.host, port: port))
-        defer { try? socket.close() }
-        try await socket.write(
-            Data("GET \(target) HTTP/1.1\r\nHost: \(address)\r\nConnection: close\r\n\r\n".utf8))
+    private static func exchange(_ target: String, _ address: HTTPAddress, _ limit: Duration)
+        throws(Failure) -> String
+    {
+        let socket: HTTPSocket
+        do throws(HTTPSocket.Failure) {
+            socket = try HTTPSocket(connectedTo: address, until: .now + limit)
+        } catch { throw Failure(reason: error.reason) }
+        defer { socket.close() }
+        let request = "GET \(target) HTTP/1.1\r\nHost: \(address)\r\nConnection: close\r\n\r\n"
+        guard socket.write(Array(request.utf8)) else { throw Failure(reason: "nothing within \(limit)") }
         var bytes: [UInt8] = []
-        do {
-            while bytes.count < 1 << 20 { bytes += try await socket.read(atMost: 4096) }
-        } catch SocketError.disconnected {}
+        while bytes.count < 1 << 20 {
+            guard let more = socket.read(atMost: 4096) else {
+                throw Failure(reason: "nothing within \(limit)")
+            }
+            if more.isEmpty { break }
+            bytes += more
+        }
         return String(decoding: bytes, as: UTF8.self)
     }
 }

@@ -79,7 +79,7 @@ final class Drain: Sendable {
 }
 
 extension Duration {
-    fileprivate var nanoseconds: Int {
+    var nanoseconds: Int {
         let (seconds, attoseconds) = components
         return Int(seconds) * 1_000_000_000 + Int(attoseconds / 1_000_000_000)
     }
