@@ -220,7 +220,9 @@ extension Consumer {
             return nil
         }
         switch settlement {
-        case .dead: logger.error("dead letter: the attempts are used up", metadata: metadata)
+        // The policy's have been logged.
+        case .dead where options.retry.response(to: error) != .deadLetter:
+            logger.error("dead letter: the attempts are used up", metadata: metadata)
         case .scheduled:
             metrics.retried()
             logger.info("the handler threw, trying again later", metadata: metadata)

@@ -73,6 +73,9 @@ public struct Subscription: Service {
     /// lease.
     package var unsettled: Int { core.unsettled }
 
+    /// Why it would not start, as far as that is known without a server: a gap between the versions of an event.
+    package var problem: FreshetError? { core.handlers.problem }
+
     func handler(forRebuildOf type: EventType) -> Handler? { core.handlers[type, .rebuild] }
 
     /// Reads and handles until graceful shutdown or cancellation. Throws only what waiting will not cure: refused

@@ -66,6 +66,10 @@ public struct Worker: Sendable {
         try await run(settings, source: defaults.group.rawValue, migrations: migrations) { worker in
             let services = try await services(worker)
             try contract?.hold(against: services)
+            // Before anything is said to have started.
+            if let problem = services.lazy.compactMap({ ($0 as? Subscription)?.problem }).first {
+                throw ToolError(.badConfiguration, problem.message)
+            }
             return services
         }
     }
