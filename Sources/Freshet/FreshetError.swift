@@ -25,7 +25,7 @@ public struct FreshetError: Error, Sendable, CustomStringConvertible {
         public static let full = Code(description: "full")
         /// The event was published, and has not survived what it should have: see `Durability`.
         public static let notDurable = Code(description: "not durable")
-        /// Somebody else is at it; later it may go.
+        /// Another process holds the lock. Retry later.
         public static let busy = Code(description: "busy")
         /// A request that cannot be met as things stand.
         public static let refused = Code(description: "refused")
@@ -49,7 +49,7 @@ public struct FreshetError: Error, Sendable, CustomStringConvertible {
     public init(_ cause: RedisError) { self.init(.broker, cause.description, cause: cause) }
 
     /// Whether the same call may succeed later, without anyone changing anything.
-    public var isRetryable: Bool { cause?.isRetryable ?? (code == .full) }
+    public var isRetryable: Bool { cause?.isRetryable ?? (code == .full || code == .busy) }
     /// Whether what was asked may have been done all the same.
     public var mayHaveRun: Bool { cause?.mayHaveRun ?? (code == .notDurable) }
     /// The reason.

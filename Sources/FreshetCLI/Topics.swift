@@ -139,7 +139,10 @@ struct Topics: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Cuts off now what the topic's retention no longer keeps.",
             discussion:
-                "Consumers do it by themselves every ten seconds. What a group still needs stays, and is said."
+                """
+                Consumers do it by themselves every ten seconds, and publishers of a topic without groups every half minute: \
+                use this where neither runs. What a group still needs stays, and is said. Exits 2 when partitions were not reached.
+                """
         )
         @Argument(help: "The topic.") var topic: TopicName
         @OptionGroup var connection: ConnectionOptions
@@ -147,12 +150,19 @@ struct Topics: AsyncParsableCommand {
 
         func run() async throws {
             try await connection.withBroker { broker in
-                let report = try await broker.enforceRetention(of: try await broker.existingTopic(topic))
+                let known = try await broker.existingTopic(topic)
+                let report = try await broker.enforceRetention(of: known)
                 if !report.heldBackBy.isEmpty {
                     let names = report.heldBackBy.map(\.rawValue).joined(separator: ", ")
                     StandardError.write("More would go, but these groups still need it: \(names)")
                 }
                 try output.show(report, sentence: "cut off: \(report.trimmed)")
+                if let failure = report.failures.min(by: { $0.key < $1.key }) {
+                    throw ToolError(
+                        .partlyDone,
+                        "\(report.failures.count) of \(known.partitions) partitions were not trimmed; \(failure.key): \(failure.value)"
+                    )
+                }
             }
         }
     }

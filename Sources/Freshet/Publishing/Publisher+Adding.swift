@@ -8,6 +8,9 @@ extension Publisher {
     /// The events cost nothing before something went wrong. First the broken connection is ended at the server, so that what
     /// it has not read yet does not come later.
     ///
+    /// An event that is missing though a later one of its partition is there was refused before the connection broke. It is not
+    /// added behind that one: its outcome is an error.
+    ///
     /// - Parameter bounds: of each partition an entry that stands before what may have arrived.
     package func addMissing(
         _ events: [Event], _ partitions: [Int], behind bounds: [StreamID], upTo limit: Int?,
@@ -43,9 +46,7 @@ extension Publisher {
         _ events: [Event], in partition: Int, behind bound: StreamID, upTo limit: Int?, on client: RedisClient
     ) async throws(RedisError) -> [Result<StreamID, FreshetError>] {
         let log = broker.keys(topic.name, partition).events
-        let wanted = Dictionary(
-            events.enumerated().map { (Name($0.element.source, $0.element.id), $0.offset) },
-            uniquingKeysWith: { first, _ in first })
+        let wanted = Dictionary(grouping: events.indices) { Name(events[$0].source, events[$0].id) }
         try await client.endLostConnections(forKey: log)
         var found: [Int: StreamID] = [:]
         // Page by page here, so that the script has only the newest to look at.
@@ -54,18 +55,24 @@ extension Publisher {
             let page = try await client.send(.xrange(log, start ... .newest, count: 200))
             for entry in page {
                 let name = Name(entry.field("source")?.string ?? "", entry.field("id")?.string ?? "")
-                if let index = wanted[name], found[index] == nil { found[index] = entry.id }
+                for index in wanted[name] ?? [] where found[index] == nil { found[index] = entry.id }
             }
             guard let last = page.last?.id else { break }
             after = last
             if page.count < 200 { break }
         }
-        let missing = events.indices.filter { found[$0] == nil }
+        let last = found.keys.max() ?? -1
+        let missing = events.indices.filter { $0 > last }
         let added = try await add(
             missing.map { events[$0] }, in: partition, upTo: limit, .memory, after: after, on: client)
         var results = events.indices.map { found[$0].map { Result<StreamID, FreshetError>.success($0) } }
         for (index, result) in zip(missing, added) { results[index] = result }
-        return results.compactMap { $0 }
+        return results.map {
+            $0
+                ?? .failure(
+                    FreshetError(
+                        .refused, "the event was refused, and later ones of its partition were added"))
+        }
     }
 
     private struct Name: Hashable {
@@ -82,6 +89,11 @@ extension Publisher {
         var results: [Result<StreamID, FreshetError>] = []
         for start in stride(from: 0, to: events.count, by: 200) {
             let batch = events[start..<min(start + 200, events.count)]
+            // Room that comes about between two batches is not for the events behind one that found none.
+            if case .failure(let error)? = results.last, error.code == .full {
+                results += batch.map { _ in .failure(error) }
+                continue
+            }
             let replies = try await PublishingScripts.add.run(
                 on: client, keys: [broker.keys(topic.name, partition).events],
                 argumentCount: batch.reduce(2) { $0 + 3 + $1.argumentCount },

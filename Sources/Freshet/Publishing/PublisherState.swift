@@ -8,11 +8,13 @@ final class PublisherState: Sendable {
     struct Settings {
         var durability = Durability.memory
         var limit: Int?
+        /// Whether old events are cut off.
+        var isTrimmed = false
     }
 
     private struct Contents {
         var settings: Settings?
-        var readAt = ContinuousClock.now
+        var readAt: ContinuousClock.Instant?
         /// The newest entry of each partition that is known of: what is published from now on stands behind it.
         var newest: [StreamID]
         /// A connection of its own for what waits for replicas or disks: everything behind it waits as well.
@@ -68,23 +70,35 @@ final class PublisherState: Sendable {
 
     /// What is declared, read before the first event and again every half minute, which nobody waits for: the server may
     /// be away.
+    ///
+    /// A topic that nobody subscribes to has no consumers that trim it: then its publishers do, as often.
     func settings(of topic: Topic, on broker: Broker) async throws(FreshetError) -> Settings {
         let (known, isStale) = contents.withLock { contents in
             guard let known = contents.settings else { return (Settings?.none, false) }
-            let isStale = contents.readAt + .seconds(30) < .now
-            if isStale { contents.readAt = .now }
+            let now = broker.clock.now
+            let isStale = contents.readAt.map { $0 + .seconds(30) < now } ?? true
+            if isStale { contents.readAt = now }
             return (known, isStale)
         }
         guard let known else { return try await read(topic, broker) }
-        if isStale { Task { try? await self.read(topic, broker) } }
+        if isStale {
+            Task {
+                guard try await self.read(topic, broker).isTrimmed else { return }
+                _ = try await broker.enforceRetention(
+                    of: topic, on: Array(0..<topic.partitions), whileUnread: true)
+            }
+        }
         return known
     }
 
     @discardableResult
     private func read(_ topic: Topic, _ broker: Broker) async throws(FreshetError) -> Settings {
         let key = broker.namespace.topicKey(topic.name)
-        let reply = try await broker.send(RedisCommand("HMGET", key, "partitions", "durability", "limit"))
-        guard let fields = reply.array.map(Array.init), fields.count == 3 else {
+        let reply = try await broker.send(
+            RedisCommand(
+                "HMGET", key, "partitions", "durability", "limit", "retention.age", "retention.count",
+                "retention.bytes"))
+        guard let fields = reply.array.map(Array.init), fields.count == 6 else {
             throw FreshetError(RedisError(.unexpectedReply, "HMGET gave a reply of another shape"))
         }
         if let partitions = fields[0].integer, partitions != topic.partitions {
@@ -96,6 +110,7 @@ final class PublisherState: Sendable {
         var settings = Settings()
         settings.durability = fields[1].string.flatMap { Durability($0) } ?? .memory
         settings.limit = fields[2].integer
+        settings.isTrimmed = fields[3...].contains { !$0.isNull }
         // Where an event can stand that is published from now on, were the clocks of the nodes so far apart.
         let earliest = try await broker.serverTime().milliseconds - 60_000
         let bound = StreamID(milliseconds: UInt64(clamping: earliest), sequence: 0)
@@ -103,7 +118,7 @@ final class PublisherState: Sendable {
         contents.withLock { contents in
             if contents.settings == nil { contents.newest = contents.newest.map { max($0, bound) } }
             contents.settings = result
-            contents.readAt = .now
+            contents.readAt = broker.clock.now
         }
         return result
     }

@@ -9,46 +9,93 @@ public struct RetentionReport: Sendable, Hashable, Codable {
     /// Groups that still need entries which the retention would drop: these stay. `(archive)` when they are not archived
     /// yet and the retention asks for it.
     public internal(set) var heldBackBy: [GroupName] = []
+    /// Partitions that were not trimmed, because their node does not answer for one, and why.
+    public internal(set) var failures: [Int: String] = [:]
 }
 
 extension Broker {
     /// Cuts off what a topic's retention no longer keeps. Entries that a group has not been given or has not settled stay,
     /// whatever the retention says; so does what is not archived, when it asks for that, and up to a node of the stream (100 entries), which makes it cheap.
     ///
-    /// Consumers do this by themselves every ten seconds.
+    /// Consumers trim the partitions that they watch every ten seconds, and publishers a topic without groups every half minute.
+    /// A partition that cannot be reached ends nothing for the others: see `RetentionReport.failures`.
+    ///
+    /// - Throws: the first error when no partition was trimmed.
     public func enforceRetention(of topic: Topic) async throws(FreshetError) -> RetentionReport {
+        try await enforceRetention(of: topic, on: Array(0..<topic.partitions))
+    }
+
+    /// - Parameters:
+    ///   - partitions: those that are trimmed.
+    ///   - isUnread: whether that is only done while the topic has no group.
+    func enforceRetention(of topic: Topic, on partitions: [Int], whileUnread isUnread: Bool = false)
+        async throws(FreshetError) -> RetentionReport
+    {
         var report = RetentionReport(topic: topic.name)
         let known = try await fields(of: topic.name)
         let retention = Retention(known)
-        guard !retention.isUnlimited else { return report }
-        var holding: Set<GroupName> = []
-        for partition in 0..<topic.partitions {
-            var arguments: [any RedisArgument] = [
-                retention.age.map { $0.inMilliseconds } ?? -1, retention.count ?? -1, retention.bytes ?? -1,
-            ]
-            for (field, start) in known {
-                guard field.hasPrefix("start:"), field.hasSuffix(":\(partition)") else { continue }
-                arguments.append(String(field.dropFirst("start:".count).dropLast(":\(partition)".count)))
-                arguments.append(start)
+        let isLeft = isUnread && known.keys.contains { $0.hasPrefix("start:") }
+        guard !retention.isUnlimited, !isLeft, !partitions.isEmpty else { return report }
+        // Side by side, so that a node that is away costs one time-out for each eight of its partitions.
+        let outcomes = await withTaskGroup(of: (Int, Result<Step, FreshetError>).self) { tasks in
+            var outcomes: [(Int, Result<Step, FreshetError>)] = []
+            for (number, partition) in partitions.enumerated() {
+                if number >= 8, let outcome = await tasks.next() { outcomes.append(outcome) }
+                tasks.addTask {
+                    do throws(FreshetError) {
+                        return (partition, .success(try await trim(topic.name, partition, retention, known)))
+                    } catch { return (partition, .failure(error)) }
+                }
             }
-            if retention.archivedOnly {
-                arguments.append(ArchiveMark.holder)
-                arguments.append(known[ArchiveMark.field(partition)] ?? "0-0")
-            }
-            var step = Step()
-            repeat {
-                let reply: RedisReply
-                do {
-                    reply = try await RetentionScripts.trim.run(
-                        on: client, keys: [keys(topic.name, partition).events], arguments: arguments)
-                } catch { throw FreshetError(error) }
-                step = try Step(reply)
-                report.trimmed += step.trimmed
-            } while step.trimmed > 0
-            if let group = step.heldBackBy { holding.insert(group) }
+            for await outcome in tasks { outcomes.append(outcome) }
+            return outcomes
         }
+        var holding: Set<GroupName> = []
+        var failure: FreshetError?
+        for (partition, outcome) in outcomes {
+            switch outcome {
+            case .success(let step):
+                report.trimmed += step.trimmed
+                if let group = step.heldBackBy { holding.insert(group) }
+            case .failure(let error):
+                report.failures[partition] = error.description
+                failure = failure ?? error
+            }
+        }
+        if let failure, report.failures.count == partitions.count { throw failure }
         report.heldBackBy = holding.sorted()
         return report
+    }
+
+    /// Cuts off all that a partition no longer keeps.
+    private func trim(
+        _ topic: TopicName, _ partition: Int, _ retention: Retention, _ known: [String: String]
+    ) async throws(FreshetError) -> Step {
+        var arguments: [any RedisArgument] = [
+            retention.age.map { $0.inMilliseconds } ?? -1, retention.count ?? -1, retention.bytes ?? -1,
+        ]
+        for (field, start) in known {
+            guard field.hasPrefix("start:"), field.hasSuffix(":\(partition)") else { continue }
+            arguments.append(String(field.dropFirst("start:".count).dropLast(":\(partition)".count)))
+            arguments.append(start)
+        }
+        if retention.archivedOnly {
+            arguments.append(ArchiveMark.holder)
+            arguments.append(known[ArchiveMark.field(partition)] ?? "0-0")
+        }
+        var (sum, step) = (0, Step())
+        repeat {
+            let reply: RedisReply
+            do {
+                reply = try await RetentionScripts.trim.run(
+                    on: client, keys: [keys(topic, partition).events], arguments: arguments,
+                    timeout: Consumer.patience)
+            } catch { throw FreshetError(error) }
+            step = try Step(reply)
+            sum += step.trimmed
+        } while step.trimmed > 0
+        step.trimmed = sum
+        return step
     }
 
     private struct Step {

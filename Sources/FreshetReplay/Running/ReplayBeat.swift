@@ -38,7 +38,10 @@ struct ReplayBeat: Sendable {
         let deadline = ContinuousClock.now + Self.patience
         while true {
             do { return try await look(at: count) } catch let error as FreshetError {
-                guard error.isRetryable || error.mayHaveRun, .now < deadline else { throw error }
+                // Busy: another run has taken the replay over.
+                guard error.isRetryable || error.mayHaveRun, error.code != .busy, .now < deadline else {
+                    throw error
+                }
                 try await Task.sleep(for: .milliseconds(200))
             }
         }

@@ -2,6 +2,9 @@
 ///
 /// Its commands travel in units: a command with a key and the commands without one that follow it (WAIT belongs to the
 /// write before it), or a whole transaction. Units of one node go together, in order.
+///
+/// Units of one slot run in the order of the pipeline or not at all. A node that recovers in the middle of a pipeline
+/// refuses the first of them and runs the next: the first is not sent again then, and its reply is the refusal.
 struct Journey {
     private struct Unit {
         let commands: Range<Int>
@@ -84,10 +87,14 @@ struct Journey {
         var order: [RedisConfiguration.Address] = []
         var byNode: [RedisConfiguration.Address: [(index: Int, isAsking: Bool)]] = [:]
         let anyone = map.nodes.randomElement()
+        // Units of a slot that go to two nodes could overtake each other: all of them follow the first.
+        var asking: [Int: RedisConfiguration.Address?] = [:]
         for (index, unit) in units.enumerated() where !unit.isDone {
-            guard let node = unit.asking ?? unit.slot.map(map.owner(of:)) ?? anyone else { continue }
+            let asked = unit.slot.map { asking[$0] ?? unit.asking } ?? nil
+            if let slot = unit.slot { asking[slot] = .some(asked) }
+            guard let node = asked ?? unit.slot.map(map.owner(of:)) ?? anyone else { continue }
             if byNode[node] == nil { order.append(node) }
-            byNode[node, default: []].append((index, unit.asking != nil))
+            byNode[node, default: []].append((index, asked != nil))
         }
         return order.map { node in
             let members = byNode[node] ?? []
@@ -142,7 +149,9 @@ struct Journey {
     }
 
     private mutating func take(_ replies: RedisReplies, of part: Part, topology: ClusterTopology) -> Next {
-        var next = Next.redirect
+        var refused: [(unit: Int, verdict: RedisError)] = []
+        /// Of each slot the last unit that is done.
+        var last: [Int: Int] = [:]
         var iterator = replies.makeIterator()
         for (index, isAsking) in part.units {
             var verdict: RedisError?
@@ -156,25 +165,43 @@ struct Journey {
                     hasRun = true
                 }
             }
-            guard let verdict else {
+            if let verdict {
+                refused.append((index, verdict))
+            } else {
+                units[index].isDone = true
+                if let slot = units[index].slot { last[slot] = index }
+            }
+        }
+        var next = Next.redirect
+        for (index, verdict) in refused {
+            if let slot = units[index].slot, index < last[slot] ?? 0 {
                 units[index].isDone = true
                 continue
             }
-            lastFailure = verdict
-            let redirection = SlotMap.redirection(verdict.message, from: part.node)
-            switch verdict.serverCode {
-            case .moved?:
-                guard let redirection else { fallthrough }
-                topology.moved(redirection.slot, to: redirection.node)
-            case .ask?:
-                guard let redirection else { fallthrough }
-                units[index].asking = redirection.node
-            default:
-                if verdict.serverCode == .clusterDown { doubted = part.node }
-                next = .retry
-            }
+            if judge(verdict, of: index, from: part.node, topology) == .retry { next = .retry }
         }
         return next
+    }
+
+    /// Where a unit that was refused goes next.
+    private mutating func judge(
+        _ verdict: RedisError, of unit: Int, from node: RedisConfiguration.Address,
+        _ topology: ClusterTopology
+    ) -> Next {
+        lastFailure = verdict
+        let redirection = SlotMap.redirection(verdict.message, from: node)
+        switch verdict.serverCode {
+        case .moved?:
+            guard let redirection else { return .retry }
+            topology.moved(redirection.slot, to: redirection.node)
+        case .ask?:
+            guard let redirection else { return .retry }
+            units[unit].asking = redirection.node
+        default:
+            if verdict.serverCode == .clusterDown { doubted = node }
+            return .retry
+        }
+        return .redirect
     }
 
     /// Nothing ran, and the cluster will have the slot served by someone soon.
