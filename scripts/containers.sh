@@ -4,7 +4,8 @@
 #   images   what each image is: size, user, no shell, nothing writable; how soon a worker is ready
 #   compose  docker/compose.yaml: orders placed, health, drain
 #   tls      the same with compose.tls.yaml
-#   scale    docker/compose.scale.yaml: orders, scaling out and in under load, a failover, metrics and alerts, `shop verify`, ACL
+#   scale    docker/compose.scale.yaml: orders, scaling out and in under load, a failover, metrics and alerts, `shop verify`, ACL; with a
+#            resolver that answers nothing, since no name may matter to a failover
 #   pods     the deployments of docker/kubernetes/base as podman's pods: security context, mounted secrets, readiness, drain
 #
 # All of them unless told others. As root on Debian; podman is installed, and where no registry is at hand the base images are made
@@ -40,6 +41,8 @@ within() {
 }
 
 [ "$(id -u)" = 0 ] || die "containers.sh runs as root: podman's images and networks are root's here"
+# In a mount namespace of its own: the machine's resolver is another for a while (silence_resolver).
+[ -n "${FRESHET_OWN_MOUNTS:-}" ] || FRESHET_OWN_MOUNTS=yes exec unshare --mount "scripts/${0##*/}" "$@"
 mkdir -p "$base"
 scripts/container-bases.sh "$base/bases" || exit 1
 [ ! -s "$base/bases/containers.conf" ] || export CONTAINERS_CONF=$base/bases/containers.conf
@@ -87,6 +90,7 @@ compose() { "$base/tools/bin/docker-compose" --progress quiet --project-name "$p
 down() { [ -z "$project" ] || compose --profile '*' down --volumes --remove-orphans --timeout 30 >/dev/null 2>&1; project=; }
 finish() {
     down
+    restore_resolver
     pods_down
     [ -z "${probe:-}" ] || podman rm -f -t 0 probe-redis probe-worker >/dev/null 2>&1
     [ -z "${probe:-}" ] || podman network rm probe >/dev/null 2>&1
@@ -341,6 +345,29 @@ backlog_is_known() {
 }
 quiet() { query 'ALERTS{severity="critical",alertstate="firing"}' | grep -q '"result":\[\]'; }
 rules_are_loaded() { get "http://$(address "$(first prometheus)"):9090/api/v1/rules" | grep -q '"name":"GroupStalled"'; }
+# From here on names that podman does not know are asked of a server that takes each question and answers none.
+resolver=
+silence_resolver() {
+    python3 -c '
+import socket
+taking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+taking.bind(("127.0.0.77", 53))
+while True:
+    taking.recvfrom(512)' &
+    resolver=$!
+    echo 'nameserver 127.0.0.77' >"$base/resolv.conf"
+    mount --bind "$base/resolv.conf" "$(realpath /etc/resolv.conf)"
+}
+restore_resolver() {
+    [ -n "$resolver" ] || return
+    umount "$(realpath /etc/resolv.conf)"
+    kill "$resolver" 2>/dev/null
+    resolver=
+}
+resolver_is_silent() {
+    ! timeout 3 getent hosts example.org >/dev/null
+    [ $? = 0 ] && kill -0 "$resolver"
+}
 verified() {
     as operator
     tool_options+=(-v "$FRESHET_SECRETS/auditor.database-url:/data/database-url:ro")
@@ -352,7 +379,13 @@ scale_part() {
     as() {
         sentinels=redis+sentinel://$1@sentinel-1,sentinel-2,sentinel-3/shop
         tool_options=(-e "REDIS_URL=$sentinels" -e REDIS_PASSWORD_FILE=/run/secrets/password -v "$FRESHET_SECRETS/$1.password:/run/secrets/password:ro")
+        local host
+        for host in redis:11 redis-replica:12 sentinel-1:21 sentinel-2:22 sentinel-3:23 postgres:31; do
+            tool_options+=(--add-host "${host%:*}:${FRESHET_NET:-10.91.0}.${host#*:}")
+        done
     }
+    silence_resolver
+    expect "scale: the machine's resolver answers nothing" resolver_is_silent
     up freshet-scale "${workers[@]}" exporter prometheus
     expect "scale: workers have no rights" restricted
     expect "scale: the rules are loaded" within 30 rules_are_loaded
@@ -388,6 +421,7 @@ scale_part() {
     expect "scale: no critical alert fires" quiet
     expect "scale: SIGTERM drains, exit 0" drains
     down
+    restore_resolver
 }
 
 # ---- docker/kubernetes ----
