@@ -94,12 +94,20 @@ final class PublisherState: Sendable {
     @discardableResult
     private func read(_ topic: Topic, _ broker: Broker) async throws(FreshetError) -> Settings {
         let key = broker.namespace.topicKey(topic.name)
-        let reply = try await broker.send(
-            RedisCommand(
-                "HMGET", key, "partitions", "durability", "limit", "retention.age", "retention.count",
-                "retention.bytes"))
-        guard let fields = reply.array.map(Array.init), fields.count == 6 else {
-            throw FreshetError(RedisError(.unexpectedReply, "HMGET gave a reply of another shape"))
+        var question = RedisPipeline()
+        question.append(
+            "HMGET", key, "partitions", "durability", "limit", "retention.age", "retention.count",
+            "retention.bytes")
+        // In a cluster a command without a key goes with the one before it, and not to a node that may be away.
+        question.append("TIME")
+        let (fields, time): ([RedisReply], [Int])
+        do {
+            let replies = try await broker.client.send(question)
+            fields = try replies[0].get().array.map(Array.init) ?? []
+            time = try replies[1].get().array?.compactMap(\.integer) ?? []
+        } catch { throw FreshetError(error) }
+        guard fields.count == 6, time.count == 2 else {
+            throw FreshetError(RedisError(.unexpectedReply, "a topic's declaration of another shape"))
         }
         if let partitions = fields[0].integer, partitions != topic.partitions {
             throw FreshetError(
@@ -112,7 +120,7 @@ final class PublisherState: Sendable {
         settings.limit = fields[2].integer
         settings.isTrimmed = fields[3...].contains { !$0.isNull }
         // Where an event can stand that is published from now on, were the clocks of the nodes so far apart.
-        let earliest = try await broker.serverTime().milliseconds - 60_000
+        let earliest = Int64(time[0]) * 1000 - 60_000
         let bound = StreamID(milliseconds: UInt64(clamping: earliest), sequence: 0)
         let result = settings
         contents.withLock { contents in
