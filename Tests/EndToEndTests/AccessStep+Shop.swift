@@ -54,12 +54,16 @@ extension AccessStep {
         let ready = try await Program.run(
             "\(service)-worker", ["health", "ready"], environment: ["HTTP_PORT": "\(port)"], in: folder)
         try scene.require(ready.ending == .exited(0), ready.output)
+        let operations = ["--redis-url", scene.guarded.url(of: "admin"), "--namespace", "\(scene.space)"]
+        let archive = "\(folder.path)/archive"
+        let archived = try await Program.run(
+            "replay", ["archive", "--all", "--to", archive] + operations, in: folder)
+        try scene.require(archived.ending == .exited(0), archived.errors)
         let rebuilt = try await Program.run(
             "replay",
             [
-                "run", "--mode", "rebuild", "--group", service, "--yes", "--reason", "a test",
-                "--redis-url", scene.guarded.url(of: "admin"), "--namespace", "\(scene.space)",
-            ], in: folder)
+                "run", "--mode", "rebuild", "--group", service, "--archive", archive, "--yes", "--reason", "a test",
+            ] + operations, in: folder)
         try scene.require(rebuilt.ending == .exited(0), rebuilt.errors)
     }
 

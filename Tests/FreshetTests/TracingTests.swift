@@ -218,7 +218,9 @@ private struct Refused: Error {}
             for (index, parent) in [parents[0], parents[1], parents[0]].enumerated() {
                 events[index].traceparent = parent
             }
-            for result in await publisher.publishTogether(events) { _ = try result.get() }
+            _ = try await publisher.publish(
+                OutboxBatch(
+                    outbox: "o", partition: 0, mark: 1, previous: 0, events: events.map { ($0, nil) }))
             let spans = tracer.spans("publish orders")
             #expect(spans.map(\.traceID) == ["1", "2"].map { String(repeating: $0, count: 32) })
             #expect(spans.map(\.parentSpanID) == [nil, nil].map { _ in String(repeating: "c", count: 16) })

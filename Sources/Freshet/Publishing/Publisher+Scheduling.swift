@@ -12,13 +12,8 @@ extension Publisher {
     /// The same for several events, in one step for those of a partition. Those that are due at the same moment join the log
     /// in the order of their ids, which is that of their making when nothing else was said.
     public func publish(_ events: [Event], deliverAt time: Timestamp) async throws(FreshetError) {
-        try await schedule(events.map { ($0, time) })
-    }
-
-    /// Events with a time each.
-    package func schedule(_ events: [(event: Event, time: Timestamp)]) async throws(FreshetError) {
         _ = try await state.settings(of: topic, on: broker)
-        let partitions = events.map { partition(of: $0.event) }
+        let partitions = events.map(partition(of:))
         for partition in Set(partitions).sorted() {
             let own = zip(events, partitions).filter { $0.1 == partition }.map(\.0)
             for start in stride(from: 0, to: own.count, by: 200) {
@@ -26,9 +21,9 @@ extension Publisher {
                 do {
                     try await PublishingScripts.schedule.run(
                         on: broker.client, keys: [broker.keys(topic.name, partition).scheduled],
-                        argumentCount: batch.reduce(0) { $0 + 2 + $1.event.argumentCount }
+                        argumentCount: batch.reduce(0) { $0 + 2 + $1.argumentCount }
                     ) { command in
-                        for (event, time) in batch {
+                        for event in batch {
                             command.append(String(time.milliseconds))
                             event.argumentCount.write(to: &command)
                             event.write(to: &command)

@@ -18,7 +18,7 @@ public struct Publisher: Sendable {
     let broker: Broker
     let state: PublisherState
     /// Nil when nothing is traced.
-    private let tracing: TopicTracing?
+    let tracing: TopicTracing?
 
     /// A publisher for this topic. What is declared of the topic is read before the first event, and every half minute.
     public init(to topic: Topic, on broker: Broker, options: PublisherOptions = PublisherOptions()) {
@@ -122,73 +122,6 @@ public struct Publisher: Sendable {
             for (index, outcome) in zip(members, outcomes) { results[index] = outcome }
         }
         return results.compactMap { $0 }
-    }
-
-    /// Appends events in this order; those of one partition all stand in its log at once, or none does. An event without a key
-    /// goes to the partition of its id: published again, it goes there again.
-    ///
-    /// It is waited for what the topic's durability asks for, and an event that has not survived that in time counts as published all
-    /// the same: its outbox has it still, and publishes it again should it be lost. To add it again now would fill the log.
-    ///
-    /// - Returns: each one's own outcome, the same error for all of a partition.
-    package func publishTogether(_ events: [Event]) async -> [Result<StreamID, FreshetError>] {
-        guard let tracing else { return await addTogether(events) }
-        let spans = PublishSpans(events, to: topic, tracing)
-        let results = await addTogether(spans.events)
-        spans.end(results)
-        return results
-    }
-
-    private func addTogether(_ events: [Event]) async -> [Result<StreamID, FreshetError>] {
-        let settings: PublisherState.Settings
-        do throws(FreshetError) { settings = try await state.settings(of: topic, on: broker) } catch {
-            return events.map { _ in .failure(error) }
-        }
-        let durability = options.durability ?? settings.durability
-        let client = durability == .memory ? broker.client : state.waitingClient(like: broker.client)
-        let partitions = events.map { topic.partition(ofKey: $0.partitionKey ?? $0.id) }
-        var results = [Result<StreamID, FreshetError>?](repeating: nil, count: events.count)
-        for partition in Set(partitions) {
-            let members = events.indices.filter { partitions[$0] == partition }
-            do throws(FreshetError) {
-                try await requireFsync(durability, client)
-                let ids = try await appendTogether(
-                    members.map { events[$0] }, in: partition, upTo: settings.limit, durability, on: client)
-                for (index, reply) in zip(members, ids) { results[index] = Self.result(reply) }
-            } catch {
-                for index in members { results[index] = .failure(error) }
-            }
-        }
-        let outcomes = results.compactMap { $0 }
-        state.confirmed(outcomes.count { if case .success = $0 { true } else { false } })
-        return outcomes
-    }
-
-    private func appendTogether(
-        _ events: [Event], in partition: Int, upTo limit: Int?, _ durability: Durability,
-        on client: RedisClient
-    ) async throws(FreshetError) -> RedisReplies {
-        let log = broker.keys(topic.name, partition).events
-        if let limit, try await broker.send(.xlen(log)) + events.count > limit {
-            throw full(partition, limit)
-        }
-        var pipeline = RedisPipeline()
-        pipeline.append("MULTI")
-        for event in events { append(event, in: partition, to: &pipeline) }
-        pipeline.append("EXEC")
-        pipeline.append(durability.confirmation)
-        let replies: RedisReplies
-        do throws(RedisError) {
-            replies = try await client.send(pipeline, block: durability.limit)
-            // What was refused while it was queued says more than the EXECABORT at the end.
-            if let refused = replies.prefix(events.count + 2).lazy.compactMap(\.error).first { throw refused }
-        } catch { throw FreshetError(error) }
-        do throws(RedisError) {
-            guard let ids = replies[events.count + 1].array, ids.count == events.count else {
-                throw RedisError(.unexpectedReply, "EXEC gave no list of ids")
-            }
-            return ids
-        } catch { throw FreshetError(error) }
     }
 
     func partition(of event: Event) -> Int {

@@ -35,6 +35,8 @@ public struct PartitionKeys: Sendable, Hashable {
     /// Text: which consumer of this group looks for what others left; for a moment.
     public func sweep(_ group: GroupName) -> String { "\(namespace):sweep:\(tag):\(group)" }
 
+    /// Hash: how far an outbox of this name has been published to this partition.
+    package func published(_ outbox: String) -> String { "\(namespace):published:\(outbox):\(tag)" }
     /// Hash: how far a replay has come with what it puts into this partition.
     package func replayed(_ replay: String) -> String { "\(namespace):replayed:\(tag):\(replay)" }
 

@@ -1,5 +1,4 @@
 internal import Freshet
-internal import Hiredis
 
 /// The statements of the inbox and the outbox.
 enum InboxOutbox {
@@ -55,6 +54,21 @@ enum InboxOutbox {
                 ["DROP INDEX outbox_published", "DROP INDEX inbox_handled"]
                     + (database.dialect.rowOrder == nil
                         ? ["CREATE INDEX inbox_handled ON inbox USING brin (handled_at)"] : [])),
+            // `outbox_logs` stays for programs of before that run beside this one.
+            Migration(
+                6, "high-water marks of what was published",
+                [
+                    "ALTER TABLE outbox ADD COLUMN mark BIGINT",
+                    "ALTER TABLE outbox ADD COLUMN log_partition INTEGER",
+                    "ALTER TABLE outbox_relay ADD COLUMN mark BIGINT NOT NULL DEFAULT 0",
+                    "ALTER TABLE outbox_relay ADD COLUMN outbox TEXT NOT NULL DEFAULT ''",
+                    "UPDATE outbox_relay SET outbox = '\(EventID.make())'",
+                    """
+                    CREATE TABLE outbox_marks (
+                      topic TEXT NOT NULL, partitions INTEGER NOT NULL, partition INTEGER NOT NULL, mark BIGINT NOT NULL,
+                      PRIMARY KEY (topic, partition))
+                    """,
+                ]),
         ]
     }
 
@@ -93,7 +107,7 @@ enum InboxOutbox {
 
     /// All tables that are not a service's own.
     static let tables: Set<String> = [
-        "inbox", "outbox", "outbox_relay", "outbox_logs", "partition_owners", "freshet_migrations",
+        "inbox", "outbox", "outbox_relay", "outbox_logs", "outbox_marks", "partition_owners", "freshet_migrations",
         "effect_journal", "freshet_merge",
     ]
 
@@ -124,107 +138,15 @@ enum InboxOutbox {
         try transaction.enqueue(
             """
             INSERT INTO \(schema)outbox (topic, partitions, event_id, source, type, schema_version, time, partition_key,
-              correlation_id, causation_id, traceparent, data, deliver_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+              correlation_id, causation_id, traceparent, data, deliver_at, log_partition)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
             """,
             .text(topic.name.rawValue), .integer(topic.partitions), .text(event.id), .text(event.source),
             .text(event.type.rawValue), .integer(event.schemaVersion), .text(event.time.description),
             .text(orNull: event.partitionKey), .text(orNull: event.correlationID),
             .text(orNull: event.causationID),
             .text(orNull: event.traceparent), .bytes(event.data.bytes),
-            time.map { .integer($0.milliseconds) } ?? .null)
-    }
-
-    /// An event that waits to be published.
-    struct Waiting: Sendable {
-        let sequence: Int64
-        let topic: Topic
-        let event: Event
-        let deliverAt: Timestamp?
-    }
-
-    static func waiting(limit: Int, in transaction: any RecordsTransaction) throws -> [Waiting] {
-        try transaction.query(
-            "SELECT * FROM outbox WHERE published_at IS NULL ORDER BY seq LIMIT $1", .integer(limit)
-        ).map(waiting)
-    }
-
-    static func waiting(_ row: RecordsRow) throws -> Waiting {
-        let topic = Topic(
-            try TopicName(checking: row.text("topic") ?? ""),
-            partitions: Int(row.integer("partitions") ?? 1))
-        let event = Event(
-            id: row.text("event_id"), source: row.text("source") ?? "",
-            type: try EventType(checking: row.text("type") ?? ""),
-            schemaVersion: Int(row.integer("schema_version") ?? 1),
-            time: row.text("time").flatMap { Timestamp($0) } ?? .now(),
-            partitionKey: row.text("partition_key"),
-            correlationID: row.text("correlation_id"), causationID: row.text("causation_id"),
-            traceparent: row.text("traceparent"), data: EventData(row.bytes("data") ?? []))
-        return Waiting(
-            sequence: row.integer("seq") ?? 0, topic: topic, event: event,
-            deliverAt: row.integer("deliver_at").map { Timestamp(milliseconds: $0) })
-    }
-
-    /// The number of the newest event that waits to be published; nil when none does.
-    static func newestWaiting(in transaction: any RecordsTransaction) throws -> Int64? {
-        try transaction.query("SELECT max(seq) AS newest FROM outbox WHERE published_at IS NULL").first?
-            .integer("newest")
-    }
-
-    /// Gives the relay's lease back.
-    static func leaveLease(_ owner: String, in transaction: any RecordsTransaction) throws {
-        try transaction.enqueue(
-            "UPDATE outbox_relay SET held_until = 0 WHERE id = 1 AND owner = $1", .text(owner))
-    }
-
-    /// Marks what was published, each row by its number: a range of numbers could hold one that was committed since.
-    ///
-    /// - Parameter id: where it stands in its log; nil when it waits for its time.
-    static func mark(
-        _ rows: [(row: Waiting, id: StreamID?)], in transaction: any RecordsTransaction, dialect: SQLDialect
-    ) throws {
-        var rows = rows[...]
-        let now = RecordsValue.text(Timestamp.now().description)
-        // Few texts, so that each is prepared once. PostgreSQL joins so many with a look at the whole table as long as it has no
-        // statistics of it (a third of the server's time in the demo); statements that do not wait are cheap there.
-        for size in dialect.rowOrder == nil ? [] : [64, 8] {
-            while rows.count >= size {
-                let places = (0..<size).map {
-                    "(CAST($\(2 * $0 + 2) AS BIGINT), CAST($\(2 * $0 + 3) AS TEXT))"
-                }
-                try transaction.enqueue(
-                    """
-                    UPDATE outbox SET published_at = $1, stream_id = marked.column2
-                    FROM (VALUES \(places.joined(separator: ", "))) AS marked WHERE seq = marked.column1
-                    """,
-                    [now]
-                        + rows.prefix(size).flatMap { row, id in
-                            [.integer(row.sequence), .text(orNull: id?.description)]
-                        })
-                rows.removeFirst(size)
-            }
-        }
-        for (row, id) in rows {
-            try transaction.enqueue(
-                "UPDATE outbox SET published_at = $1, stream_id = $2 WHERE seq = $3", now,
-                .text(orNull: id?.description), .integer(row.sequence))
-        }
-    }
-
-    /// Takes or keeps the relay's lease. Returns 0, or for how many milliseconds more another process holds it.
-    static func holdLease(
-        _ owner: String, now: Timestamp, for milliseconds: Int64, in transaction: any RecordsTransaction
-    ) throws -> Int64 {
-        let changes = try transaction.execute(
-            // A lease that ends much later than any can was taken before the clock was set back. (Not any later: another's
-            // may be newer than this clock's reading.)
-            "UPDATE outbox_relay SET owner = $1, held_until = $2 WHERE id = 1 "
-                + "AND (owner = $1 OR held_until < $3 OR held_until > $4)",
-            .text(owner), .integer(now.milliseconds + milliseconds), .integer(now.milliseconds),
-            .integer(now.milliseconds + milliseconds + 60_000))
-        if changes == 1 { return 0 }
-        let row = try transaction.query("SELECT held_until FROM outbox_relay WHERE id = 1").first
-        return max(1, (row?.integer("held_until") ?? 0) - now.milliseconds)
+            time.map { .integer($0.milliseconds) } ?? .null,
+            .integer(Publisher.partition(of: event, in: topic)))
     }
 }

@@ -1,172 +1,138 @@
 internal import Freshet
 internal import Hiredis
 internal import Logging
-internal import Synchronization
-
-/// One partition's log.
-struct OutboxLog: Hashable {
-    let topic: Topic
-    let partition: Int
-}
-
-extension InboxOutbox.Waiting {
-    /// Where it goes: an event without a key by its own id, so that it goes there again.
-    var log: OutboxLog {
-        OutboxLog(topic: topic, partition: topic.partition(ofKey: event.partitionKey ?? event.id))
-    }
-}
-
-/// Whose history each log had when it was last looked at, and when that was.
-final class LogHistories: Sendable {
-    private struct State {
-        var known: [OutboxLog: String] = [:]
-        var lookedAt = ContinuousClock.now
-    }
-    private let state = Guarded(State())
-
-    subscript(log: OutboxLog) -> String? {
-        get { state.withLock { $0.known[log] } }
-        set { state.withLock { $0.known[log] = newValue } }
-    }
-
-    /// The logs to look at though nothing is published to them: all, every five seconds.
-    var due: Set<OutboxLog> {
-        state.withLock { state in
-            guard state.lookedAt + .seconds(5) < .now else { return [] }
-            state.lookedAt = .now
-            return Set(state.known.keys)
-        }
-    }
-}
 
 /// Events that a server acknowledged and does not have any more: after a failover, whose new primary lacks what the old one had
 /// not handed on, or a restart from an older snapshot.
 ///
-/// Such a server says that its history is another one (`master_replid` in INFO, Redis' own mark of a data set). The events of
-/// the outbox that were published in the last ten minutes and are not in the log are published again, before anything that follows
-/// them. What retention or a queue has deleted is not lost: it is older than the log's first entry, or no newer than the newest that
-/// was deleted from it.
+/// Such a server has a lower high-water mark beside the log than the database (`OutboxBatch`). Each publication finds that out by
+/// itself; a look every five seconds at all logs that were ever published to finds it where nothing is published. The rows with higher marks are
+/// published again, before anything that follows them, whenever they were published: as far back as the outbox keeps rows.
+/// What was trimmed, or settled in a queue, is not lost: it is no higher than the mark.
 extension OutboxRelay {
-    private static let margin: Int64 = 600_000
+    private static let interval: Int64 = 5000
+    private static let page = 500
 
-    /// Looks at the logs that it has published to.
-    func restoreKnown() async throws {
-        let due = histories.due
-        if !due.isEmpty { _ = try await restore(due) }
+    /// Looks at all logs, now and every few seconds.
+    func watchLogs() async {
+        while !Task.isCancelled {
+            do { try await lookAtLogs() } catch {
+                logger.debug("cannot look at the outbox's logs", metadata: ["reason": "\(error)"])
+            }
+            try? await Task.sleep(for: .milliseconds(Self.interval))
+        }
     }
 
-    /// True when something is to be published again.
-    func restore(_ logs: Set<OutboxLog>) async throws -> Bool {
-        var hasLost = false
-        for (log, history) in try await present(logs) where histories[log] != history {
-            let key = key(of: log)
-            let before = try await database.read { transaction in
-                try transaction.query("SELECT history FROM outbox_logs WHERE log = $1", .text(key)).first?
-                    .text("history")
-            }
-            var lost: [Int64] = []
-            if let before, before != history { lost = try await losses(of: log, key) }
-            let sequences = lost
-            try await database.transaction { transaction in
-                for sequence in sequences {
-                    try transaction.enqueue(
-                        "UPDATE outbox SET published_at = NULL, stream_id = NULL WHERE seq = $1",
-                        .integer(sequence))
+    /// Suspects those that lack something. One that does not answer holds up no other.
+    private func lookAtLogs() async throws {
+        let asked = ContinuousClock.now
+        let (outbox, known) = try await database.read { transaction in
+            // The marks first: a server's may be newer.
+            (try InboxOutbox.name(in: transaction), try InboxOutbox.marks(in: transaction))
+        }
+        let areWhole = await withTaskGroup(of: Bool.self) { tasks in
+            for (log, mark) in known {
+                tasks.addTask {
+                    let present = try? await publishers[log.topic, on: broker].mark(of: outbox, log.partition)
+                    guard let present else { return false }
+                    if present >= mark { return true }
+                    logs.suspect([log])
+                    wake()
+                    return false
                 }
-                try transaction.execute(
-                    """
-                    INSERT INTO outbox_logs (log, history) VALUES ($1, $2)
-                    ON CONFLICT (log) DO UPDATE SET history = excluded.history
-                    """, .text(key), .text(history))
             }
-            histories[log] = history
-            if !lost.isEmpty {
-                hasLost = true
-                logger.error(
-                    "a log has lost events of the outbox, publishing them again",
-                    metadata: ["log": "\(key)", "count": "\(lost.count)"])
-            }
+            return await tasks.reduce(true) { $0 && $1 }
         }
-        return hasLost
+        if areWhole { logs.areWhole(at: asked) }
     }
 
-    private func key(of log: OutboxLog) -> String { broker.keys(log.topic.name, log.partition).events }
-
-    /// Whose history each log has now; one round trip for all.
-    private func present(_ logs: Set<OutboxLog>) async throws -> [(OutboxLog, String)] {
-        var pipeline = RedisPipeline()
-        for log in logs {
-            // In a cluster a command without a key goes with the one before it.
-            pipeline.append("EXISTS", key(of: log))
-            pipeline.append("INFO", "replication")
+    /// Has what these logs lack published again. Of rows whose log is there without its mark (it came from an archive, or the mark was
+    /// removed) those stay as they are that stand where they were published.
+    ///
+    /// Only then the log is given a mark that is higher than all: whoever is interrupted before leaves it to the next.
+    func restore(_ suspects: Set<OutboxLog>) async throws {
+        guard let (lease, _) = try await whileRelaying({ _, _ in }) else { return }
+        var lost: [OutboxLog: Int64] = [:]
+        for log in suspects {
+            do throws(FreshetError) {
+                let mark = try await publishers[log.topic, on: broker].mark(of: lease.outbox, log.partition)
+                if mark < logs.mark(of: log) { lost[log] = mark }
+            } catch { _ = logs.failed(log) }
         }
-        let replies = try await broker.client.send(pipeline)
-        return zip(logs, stride(from: 1, to: replies.count, by: 2)).map { log, index in
-            let lines = (replies[index].string ?? "").split(whereSeparator: \.isNewline)
-            let line = lines.first { $0.hasPrefix("master_replid:") }
-            return (log, line.map { String($0.dropFirst("master_replid:".count)) } ?? "")
+        var counts: [OutboxLog: Int] = [:]
+        var after = Int64.min
+        while let least = lost.values.min() {
+            let (place, limit) = (after, Self.page)
+            let page = try await database.read {
+                try InboxOutbox.published(above: least, after: place, limit: limit, in: $0)
+            }
+            let missing = await missing(page, &lost)
+            let isOurs = try await whileRelaying { transaction, lease in
+                guard lease.isContinued else { return false }
+                for row in missing { try InboxOutbox.unpublish(row.sequence, in: transaction) }
+                return true
+            }
+            guard isOurs?.1 == true else { return }
+            for row in missing { counts[row.log, default: 0] += 1 }
+            guard page.count == limit, let last = page.last else { break }
+            after = last.sequence
         }
+        try await raiseMarks(of: lost, counts)
     }
 
-    /// The outbox' numbers of the events that the log lacks.
-    private func losses(of log: OutboxLog, _ key: String) async throws -> [Int64] {
-        let since = Timestamp(milliseconds: Timestamp.now().milliseconds - Self.margin).description
-        let topic = log.topic
-        let rows = try await database.read { transaction in
-            try transaction.query(
-                """
-                SELECT seq, source, event_id, partition_key, stream_id FROM outbox
-                WHERE topic = $1 AND (published_at > $2 AND stream_id IS NOT NULL OR deliver_at > $3) ORDER BY seq
-                """, .text(topic.name.rawValue), .text(since), .integer(Timestamp.now().milliseconds)
-            ).compactMap { row -> Published? in
-                let (source, event) = (row.text("source") ?? "", row.text("event_id") ?? "")
-                guard topic.partition(ofKey: row.text("partition_key") ?? event) == log.partition else {
-                    return nil
+    /// The rows that are not in their logs. A log that cannot be asked is left for the next time.
+    private func missing(_ page: [InboxOutbox.Published], _ lost: inout [OutboxLog: Int64]) async
+        -> [InboxOutbox.Published]
+    {
+        var missing: [InboxOutbox.Published] = []
+        for (log, mark) in lost {
+            let rows = page.filter { $0.log == log && $0.mark > mark }
+            // What waits for its time is put there again, which changes nothing where it is.
+            missing += rows.filter { $0.id == nil }
+            let placed = rows.compactMap { row in row.id.map { (row: row, id: $0) } }
+            do throws(FreshetError) {
+                for start in stride(from: 0, to: placed.count, by: 100) {
+                    let part = placed[start..<min(start + 100, placed.count)]
+                    let found = try await publishers[log.topic, on: broker].contains(
+                        part.map { ($0.id, $0.row.source, $0.row.eventID) }, in: log.partition)
+                    missing += zip(part, found).filter { !$1 }.map(\.0.row)
                 }
-                return Published(
-                    seq: row.integer("seq") ?? 0, name: Self.name(source, event),
-                    id: row.text("stream_id").flatMap { StreamID($0) })
+            } catch {
+                lost[log] = nil
+                _ = logs.failed(log)
             }
         }
-        // Those that wait for their time are put there again, which changes nothing where they are.
-        let waiting = rows.filter { $0.id == nil }.map(\.seq)
-        guard let first = rows.compactMap(\.id).min() else { return waiting }
-        let deleted = try await lastDeleted(key)
-        var found: Set<String> = []
-        var next: StreamID? = first
-        while let start = next {
-            let page = try await broker.client.send(.xrange(key, start ... .newest, count: 500))
-            for entry in page {
-                found.insert(Self.name(entry.field("source")?.string ?? "", entry.field("id")?.string ?? ""))
-            }
-            next = page.count < 500 ? nil : page.last?.id.successor
+        return missing
+    }
+
+    private func raiseMarks(of lost: [OutboxLog: Int64], _ counts: [OutboxLog: Int]) async throws {
+        guard !lost.isEmpty, let (lease, _) = try await whileRelaying({ _, _ in }), lease.isContinued
+        else { return }
+        var raised: [OutboxLog] = []
+        for (log, mark) in lost {
+            let batch = OutboxBatch(
+                outbox: lease.outbox, partition: log.partition, mark: lease.mark, previous: mark, events: [])
+            do throws(FreshetError) {
+                // Otherwise it has changed again, which the next batch finds.
+                guard case .published = try await publishers[log.topic, on: broker].publish(batch) else {
+                    continue
+                }
+                raised.append(log)
+            } catch { _ = logs.failed(log) }
         }
-        return waiting
-            + rows.filter { row in row.id.map { $0 > deleted } ?? false && !found.contains(row.name) }.map(
-                \.seq)
-    }
-
-    private struct Published {
-        let seq: Int64
-        let name: String
-        /// Nil when it waits for its time.
-        let id: StreamID?
-    }
-
-    /// What is no newer than this was trimmed, or deleted one by one.
-    private func lastDeleted(_ key: String) async throws -> StreamID {
-        do throws(RedisError) {
-            let log = try await broker.client.send(.xinfoStream(key))
-            let trimmed = log.firstID.map { $0.predecessor ?? .zero } ?? log.lastGeneratedID
-            return max(log.newestDeletedID ?? .zero, trimmed)
-        } catch {
-            // There is no such log any more: all is lost.
-            if error.code == .server, error.message.contains("no such key") { return .zero }
-            throw error
+        let logs = raised
+        let isOurs = try await whileRelaying { transaction, next in
+            guard next.isContinued else { return false }
+            for log in logs { try InboxOutbox.set(lease.mark, of: log, in: transaction) }
+            return true
         }
-    }
-
-    private static func name(_ source: String, _ id: String) -> String {
-        "\(source.utf8.count) \(source)\(id)"
+        guard isOurs?.1 == true else { return }
+        for log in raised {
+            self.logs.set(lease.mark, of: log)
+            guard let count = counts[log] else { continue }
+            logger.error(
+                "a log has lost events of the outbox, publishing them again",
+                metadata: ["log": "\(key(of: log))", "count": "\(count)"])
+        }
     }
 }

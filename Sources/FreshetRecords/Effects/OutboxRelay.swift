@@ -6,24 +6,32 @@ internal import Synchronization
 
 /// Publishes a service's outbox: the rows of a partition in the order of their commits, each at least once.
 ///
-/// Of several processes on one database one relays at a time, by a lease in the database, so that the same row is not
-/// published by all of them. The lease is no fence: when it fails, a row is published twice under the same id, which
-/// inboxes absorb, and the first occurrences still stand in order, because who publishes a row has published every
-/// unmarked row before it.
+/// Of several processes on one database one relays at a time, by a lease in the database. A process that lost the lease without
+/// knowing publishes nothing after the one that has it now: each batch raises its log's high-water mark, and a log takes no batch
+/// with a lower one (`OutboxBatch`). A row whose publication may have run is published twice under the same id, which inboxes
+/// absorb, and the first occurrences still stand in order.
+///
+/// A log that takes no events, or not all, holds up no other one: it is left alone for up to a second, and tried again.
 ///
 /// What a log has lost is published again: see `restore`.
 public struct OutboxRelay: Service {
     private static let lease = Duration.seconds(2)
     private static let batch = 256
+    /// The most bytes of events in one batch, unless one event alone is larger.
+    private static let batchBytes = 1 << 20
+    /// How long the logs of one batch wait for each other before the next batch goes to those that have ended.
+    private static let patience = Duration.milliseconds(100)
 
     let database: any Records
     let broker: Broker
     let logger: Logger
     let retention: RecordsRetention
-    let histories = LogHistories()
+    let logs = RelayedLogs()
+    let publishers = Publishers()
+    private typealias Job = @Sendable () async -> Void
+    private typealias Sending = AsyncStream<Job>.Continuation
     private let owner = EventID.make()
     private let alarm: LoopAlarm
-    private let publishers = Publishers()
     private let turn = RelayTurn()
 
     init(_ database: any Records, on broker: Broker, retention: RecordsRetention, logger: Logger) {
@@ -49,9 +57,18 @@ public struct OutboxRelay: Service {
         await withTaskExecutorPreference(broker.client.loop) {
             await withDiscardingTaskGroup { tasks in
                 tasks.addTask { await listen() }
-                await cancelWhenGracefulShutdown { await relay() }
+                tasks.addTask { await watchLogs() }
+                // Batches on their way are no part of what a shutdown cancels.
+                let (jobs, sending) = AsyncStream<Job>.makeStream()
+                tasks.addTask {
+                    await withDiscardingTaskGroup { batches in
+                        for await job in jobs { batches.addTask { await job() } }
+                    }
+                }
+                await cancelWhenGracefulShutdown { await relay(sending) }
                 // What the last handlers committed leaves now rather than at the next start.
-                await drain()
+                await drain(sending)
+                sending.finish()
                 tasks.cancelAll()
             }
         }
@@ -74,23 +91,23 @@ public struct OutboxRelay: Service {
         }
     }
 
-    private func relay() async {
+    private func relay(_ sending: Sending) async {
         var pause = Duration.milliseconds(20)
         var isFailing = false
         var nextPruning = ContinuousClock.now
         while !Task.isCancelled {
             do {
-                if try await relayOnce() { continue }
+                if try await relayOnce(sending) { continue }
                 if isFailing { logger.notice("publishing the outbox again") }
                 (isFailing, pause) = (false, .milliseconds(20))
-                try await restoreKnown()
                 if nextPruning < .now {
-                    try await prune()
-                    nextPruning = .now + .seconds(60)
+                    if try await prune() { nextPruning = .now + .seconds(60) }
                 }
                 if await waitForTurn() { continue }
                 // Without a word from the database other processes' commits ring no alarm here. A word can be lost.
-                await alarm.wait(for: turn.isListening ? .seconds(1) : .milliseconds(50))
+                let longest = turn.isListening ? Duration.seconds(1) : .milliseconds(50)
+                let resumption = logs.nextResumption.map { $0 - .now } ?? longest
+                await alarm.wait(for: max(.milliseconds(1), min(longest, resumption)))
             } catch {
                 if Task.isCancelled { return }
                 if !isFailing {
@@ -98,7 +115,6 @@ public struct OutboxRelay: Service {
                         "cannot publish the outbox, trying again", metadata: ["reason": "\(error)"])
                 }
                 isFailing = true
-                // Another process may reach the server.
                 await leaveTurn(for: pause)
                 try? await Task.sleep(for: pause)
                 pause = min(pause * 2, .seconds(1))
@@ -125,83 +141,153 @@ public struct OutboxRelay: Service {
     }
 
     /// Publishes what waits now, and leaves the rest to others.
-    private func drain() async {
+    private func drain(_ sending: Sending) async {
         let newest = try? await database.read { try InboxOutbox.newestWaiting(in: $0) }
-        guard let newest else { return }
-        while (try? await relayOnce(upTo: newest)) == true {}
-        await leaveTurn(for: .zero)
+        while !Task.isCancelled {
+            if (try? await relayOnce(sending, upTo: newest ?? .min)) == true { continue }
+            guard logs.isAnyOnItsWay else { break }
+            await alarm.wait(for: Self.patience)
+        }
+        if newest != nil { await leaveTurn(for: .zero) }
     }
 
-    /// Publishes until nothing is left; false when there was nothing to do.
-    private func relayOnce(upTo last: Int64 = .max) async throws -> Bool {
-        let first = try await database.read { try InboxOutbox.waiting(limit: 1, in: $0) }.first
-        guard let first, first.sequence <= last else { return false }
-        var rows = try await next(marking: [])
-        guard !rows.isEmpty else { return false }
-        while !rows.isEmpty {
-            // What a server has lost comes before what follows it.
-            if try await restore(Set(rows.map(\.log))) { return true }
-            Drill.reached(.beforePublish)
-            let (published, failure) = await publish(rows)
-            Drill.reached(.afterPublish)
-            rows = try await next(marking: published)
-            Drill.reached(.afterMark)
-            if let failure { throw failure }
-            if let row = rows.first, row.sequence > last { break }
+    /// Marks what was published, takes the next batch and sends it; false when there was nothing to do.
+    private func relayOnce(_ sending: Sending, upTo last: Int64 = .max) async throws -> Bool {
+        let suspects = logs.takeSuspects()
+        if !suspects.isEmpty { try await restore(suspects) }
+        let sent = logs.sent
+        let unavailable = logs.unavailable(after: sent)
+        if sent.isEmpty {
+            let first = try await database.read {
+                try InboxOutbox.firstWaiting(without: unavailable, in: $0)
+            }
+            guard let first, first <= last else { return false }
         }
+        guard let (lease, rows) = try await next(marking: sent, without: unavailable) else { return false }
+        if !sent.isEmpty { Drill.reached(.afterMark) }
+        if !sent.isEmpty, rows.isEmpty, !logs.isAnyOnItsWay, sent.allSatisfy(\.hasFailed) {
+            // Another process may reach the server.
+            await leaveTurn(for: logs.pause(of: sent))
+        }
+        guard let first = rows.first, first.sequence <= last else { return !sent.isEmpty }
+        Drill.reached(.beforePublish)
+        let batches = Dictionary(grouping: rows, by: \.log)
+        for (log, rows) in batches {
+            let (previous, tenure) = logs.begin(log)
+            sending.yield {
+                let batch = OutboxBatch(
+                    outbox: lease.outbox, partition: log.partition, mark: lease.mark, previous: previous,
+                    events: rows.map { ($0.event, $0.deliverAt) })
+                let outcome: Result<OutboxPublication, FreshetError>
+                do throws(FreshetError) {
+                    outcome = .success(try await publishers[log.topic, on: broker].publish(batch))
+                } catch { outcome = .failure(error) }
+                logs.ended(
+                    SentBatch(log: log, rows: rows, mark: lease.mark, outcome: outcome), tenure: tenure)
+                alarm.ring()
+            }
+        }
+        let end = ContinuousClock.now + Self.patience
+        while !logs.haveEnded(batches.keys), .now < end, !Task.isCancelled {
+            await alarm.wait(for: end - .now)
+        }
+        Drill.reached(.afterPublish)
         return true
     }
 
-    /// A row that was published, and where it stands in its log; nowhere when it waits for its time.
-    private typealias Published = (row: InboxOutbox.Waiting, id: StreamID?)
-
-    /// Marks what was published and takes the next batch, in one transaction; none while another process relays.
-    private func next(marking published: [Published]) async throws -> [InboxOutbox.Waiting] {
-        let (owner, batch, asked) = (owner, Self.batch, ContinuousClock.now)
+    /// Marks what was published and takes the next batch, in one transaction; nil while another process relays.
+    private func next(marking sent: [SentBatch], without unavailable: Set<OutboxLog>) async throws
+        -> (RelayLease, [InboxOutbox.Waiting])?
+    {
         let dialect = database.dialect
-        let (refusal, rows) = try await database.transaction {
-            transaction -> (Int64, [InboxOutbox.Waiting]) in
-            try InboxOutbox.mark(published, in: transaction, dialect: dialect)
-            let refusal = try InboxOutbox.holdLease(
-                owner, now: .now(), for: Self.lease.components.seconds * 1000, in: transaction)
-            return (refusal, refusal == 0 ? try InboxOutbox.waiting(limit: batch, in: transaction) : [])
-        }
-        if refusal == 0 {
-            turn.taken(until: asked + Self.lease)
-        } else {
-            turn.refused(until: asked + min(.milliseconds(refusal), Self.lease))
-        }
-        return rows
-    }
-
-    /// A partition's rows are published all or none: one that failed between two that did not would come after them.
-    private func publish(_ rows: [InboxOutbox.Waiting]) async -> (
-        published: [Published], failure: FreshetError?
-    ) {
-        var (published, failure): ([Published], FreshetError?) = ([], nil)
-        for topic in Set(rows.map(\.topic)) {
-            let publisher = publishers[topic, on: broker]
-            let later = rows.filter { $0.topic == topic && $0.deliverAt != nil }
-            if !later.isEmpty {
-                do throws(FreshetError) {
-                    try await publisher.schedule(later.map { ($0.event, $0.deliverAt ?? .now()) })
-                    published += later.map { ($0, nil) }
-                } catch { failure = failure ?? error }
-            }
-            let own = rows.filter { $0.topic == topic && $0.deliverAt == nil }
-            for (row, result) in zip(own, await publisher.publishTogether(own.map(\.event))) {
-                switch result {
-                case .success(let id): published.append((row, id))
-                case .failure(let error): failure = failure ?? error
+        for batch in sent { judge(batch) }
+        let failing = logs.unavailable(after: sent).union(unavailable)
+        let taken = try await whileRelaying { transaction, lease in
+            if lease.isContinued {
+                for batch in sent where !batch.published.isEmpty {
+                    try InboxOutbox.mark(batch.published, batch.mark, in: transaction, dialect: dialect)
+                    try InboxOutbox.set(batch.mark, of: batch.log, in: transaction)
                 }
             }
+            return try InboxOutbox.waiting(
+                limit: Self.batch, bytes: Self.batchBytes, without: failing, in: transaction)
         }
-        return (published, failure)
+        guard let (lease, rows) = taken else { return nil }
+        if lease.isContinued { logs.release(sent) }
+        return (lease, rows)
+    }
+
+    /// What becomes of a log whose batch has ended.
+    private func judge(_ batch: SentBatch) {
+        let metadata: Logger.Metadata = ["log": "\(key(of: batch.log))"]
+        let reason: String
+        switch batch.outcome {
+        case .success(.published(let ids)) where ids.count == batch.rows.count:
+            if logs.succeeded(batch.log) {
+                logger.notice("publishing the outbox again", metadata: metadata)
+            }
+            return
+        case .success(.published): reason = "the partition is full"
+        case .success(.refused(let mark)) where mark >= batch.mark:
+            logs.raise(to: mark)
+            reason = "the server knows a later batch"
+        case .success(.refused):
+            logs.suspect([batch.log])
+            return
+        case .failure(let error): reason = "\(error)"
+        }
+        guard logs.failed(batch.log) else { return }
+        logger.warning(
+            "cannot publish the outbox, trying again",
+            metadata: metadata.merging(["reason": "\(reason)"]) { $1 })
+    }
+
+    /// Runs the body in one transaction with the lease; nil while another process has it.
+    func whileRelaying<Value: Sendable>(
+        _ body: @escaping @Sendable (any RecordsTransaction, RelayLease) throws -> Value
+    ) async throws -> (RelayLease, Value)? {
+        let (owner, asked, (expected, floor)) = (owner, ContinuousClock.now, logs.expected)
+        let milliseconds = Self.lease.components.seconds * 1000
+        let outcome = try await database.transaction { transaction -> Turn<Value> in
+            switch try InboxOutbox.holdLease(
+                owner, now: .now(), for: milliseconds, above: floor, in: transaction)
+            {
+            case .refused(let left): return .refused(left)
+            case .held(let mark, let outbox):
+                let lease = RelayLease(mark: mark, outbox: outbox, isContinued: mark == expected)
+                let marks = lease.isContinued ? [:] : try InboxOutbox.marks(in: transaction)
+                return .held(lease, marks, try body(transaction, lease))
+            }
+        }
+        switch outcome {
+        case .refused(let left):
+            logs.refused()
+            turn.refused(until: asked + min(.milliseconds(left), Self.lease))
+            return nil
+        case .held(let lease, let marks, let value):
+            turn.taken(until: asked + Self.lease)
+            logs.held(lease, marks: marks)
+            return (lease, value)
+        }
+    }
+
+    private enum Turn<Value: Sendable>: Sendable {
+        case refused(Int64)
+        case held(RelayLease, [OutboxLog: Int64], Value)
+    }
+
+    func key(of log: OutboxLog) -> String { broker.keys(log.topic.name, log.partition).events }
+}
+
+extension SentBatch {
+    /// Nothing of it was published.
+    fileprivate var hasFailed: Bool {
+        if case .failure = outcome { true } else { false }
     }
 }
 
 /// A publisher for each topic, which remembers what is declared of it.
-private final class Publishers: Sendable {
+final class Publishers: Sendable {
     private let known = Guarded<[Topic: Publisher]>([:])
 
     subscript(topic: Topic, on broker: Broker) -> Publisher {
