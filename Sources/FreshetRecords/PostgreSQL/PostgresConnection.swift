@@ -13,9 +13,24 @@ internal import Glibc
     /// What was sent and not answered: nil for a caller's statement, for a preparation the text of its statement.
     private var pending: [String?] = []
     private static let mostNames = 1000
+    private let replyTimeout: Duration
+    /// Whether the server is still at work for this session, after a silence.
+    private let isServed: (PostgresSession) -> Bool
+    /// This session at the server; nil until it was asked for.
+    private(set) var session: PostgresSession?
+    private var isGivenUp = false
 
     /// Connects, which takes as long as the URL's `connect_timeout` says at most.
-    init(url: String) throws(PostgresFailure) {
+    ///
+    /// - Parameters:
+    ///   - replyTimeout: after how long a silence `isServed` is asked, each time.
+    ///   - isServed: false ends the connection.
+    init(
+        url: String, replyTimeout: Duration = .seconds(10),
+        isServed: @escaping (PostgresSession) -> Bool = { _ in false }
+    ) throws(PostgresFailure) {
+        self.replyTimeout = replyTimeout
+        self.isServed = isServed
         guard let connection = unsafe PQconnectdb(url) else {
             throw PostgresFailure(.lost, "no memory for a connection")
         }
@@ -38,7 +53,14 @@ internal import Glibc
     deinit { unsafe PQfinish(connection) }
 
     /// Whether it can still be used.
-    var isUsable: Bool { unsafe PQstatus(connection) == CONNECTION_OK }
+    var isUsable: Bool { unsafe !isGivenUp && PQstatus(connection) == CONNECTION_OK }
+
+    /// Asks which session this is.
+    func identify() throws(PostgresFailure) {
+        try send("SELECT backend_start::text AS began FROM pg_stat_activity WHERE pid = pg_backend_pid()")
+        let began = try results()?.rows.first?.text("began")
+        session = began.map { PostgresSession(id: unsafe Int(PQbackendPID(connection)), began: $0) }
+    }
 
     /// Queues a statement, whose result the next `results` waits for.
     func send(_ sql: String, _ values: [RecordsValue] = []) throws(PostgresFailure) {
@@ -138,8 +160,9 @@ internal import Glibc
             var socket = pollfd(
                 fd: self.socket, events: Int16(POLLIN | (unsent == 1 ? POLLOUT : 0)),
                 revents: 0)
-            let ready = unsafe poll(&socket, 1, -1)
+            let ready = unsafe poll(&socket, 1, Int32(replyTimeout.components.seconds * 1000))
             if ready < 0, errno != EINTR { throw lost() }
+            if ready == 0 { try requireServed(&socket) }
             if Int32(socket.revents) & ~POLLOUT != 0, unsafe PQconsumeInput(connection) == 0 { throw lost() }
         }
         guard let result = unsafe PQgetResult(connection) else {
@@ -147,6 +170,15 @@ internal import Glibc
             return nil
         }
         return unsafe PostgresResult(result)
+    }
+
+    /// Ends the connection unless the server is at work for it, or its answer has come just now.
+    private func requireServed(_ socket: inout pollfd) throws(PostgresFailure) {
+        if let session, isServed(session) { return }
+        if unsafe poll(&socket, 1, 0) > 0 { return }
+        isGivenUp = true
+        throw PostgresFailure(
+            .lost, "no answer for \(replyTimeout), and the server is not at work for this connection")
     }
 
     private func lost() -> PostgresFailure {
@@ -163,6 +195,30 @@ internal import Glibc
 extension Substring {
     fileprivate var trimmingSpaces: Substring {
         drop { $0 == " " || $0 == "\t" }
+    }
+}
+
+/// A connection as the server knows it. Ids are given again, so that its beginning belongs to it.
+struct PostgresSession {
+    let id: Int
+    let began: String
+
+    /// Whether the server is at work for it: not waiting for what it sends or takes.
+    func isServed(through connection: PostgresConnection) throws(PostgresFailure) -> Bool {
+        try connection.send(
+            """
+            SELECT 1 AS found FROM pg_stat_activity WHERE pid = $1 AND backend_start::text = $2 AND state = 'active'
+              AND wait_event_type IS DISTINCT FROM 'Client'
+            """, [.integer(id), .text(began)])
+        return try connection.results()?.rows.isEmpty == false
+    }
+
+    /// Ends it, and with it what it has locked: its end may not have reached the server.
+    func end(through connection: PostgresConnection) throws(PostgresFailure) {
+        try connection.send(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND backend_start::text = $2",
+            [.integer(id), .text(began)])
+        try connection.results()
     }
 }
 

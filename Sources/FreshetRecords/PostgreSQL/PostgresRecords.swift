@@ -1,7 +1,9 @@
 internal import Freshet
 
 /// Records in PostgreSQL, 12 or newer, through libpq: `postgres://user@host/database`, with libpq's own options (`sslmode`,
-/// `connect_timeout`, ...) and `pool`, how many connections there are (4).
+/// `connect_timeout`, ...), `pool`, the number of connections (4), and `reply_timeout`, the seconds (10) of silence after which the server is
+/// asked through another connection whether it is still at work for this one. When it is not, or does not answer, the connection is
+/// made anew: a network that drops everything without a word ends no connection.
 ///
 /// One connection writes, and transactions that arrive while it is busy share the next commit: several that do so would wait for
 /// each other's locks. The others read. Transactions run at READ COMMITTED, beside those of other processes: what a body
@@ -16,6 +18,8 @@ public final class PostgresRecords: Records {
         // as a channel's.
         announcement: RecordsStatement("SELECT pg_notify('freshet ' || md5(current_schema()), '')"))
 
+    /// The URL as libpq gets it: with a limit for everything that the system would wait for for hours.
+    package var connectionURL: String { url }
     let url: String
     private let writer: PostgresSeat
     private let readers: [PostgresSeat]
@@ -25,33 +29,52 @@ public final class PostgresRecords: Records {
     private static let mostPerCommit = 64
 
     /// Names a database. Connections are made when they are needed, and again whenever one is lost; an attempt takes five
-    /// seconds at most unless the URL's `connect_timeout` says otherwise.
+    /// seconds at most unless the URL's `connect_timeout` says otherwise, and an address that is gone is noticed after 10 s with something to send
+    /// (`tcp_user_timeout`), after 25 s without (`keepalives_idle`, `keepalives_interval`, `keepalives_count`).
     ///
     /// - Throws: `invalidURL`.
     public convenience init(url: String) throws(RecordsError) { try self.init(url: url, setup: []) }
 
     /// - Parameter setup: what each connection begins with.
     init(url: String, setup: [String]) throws(RecordsError) {
-        let (own, pool) = try Self.options(url)
+        let (own, pool, replyTimeout) = try Self.options(url)
         self.url = own
-        writer = PostgresSeat(url: own, number: 0, setup: setup)
-        readers = (1..<pool).map { PostgresSeat(url: own, number: $0, setup: setup) }
+        writer = PostgresSeat(url: own, number: 0, setup: setup, replyTimeout: replyTimeout)
+        readers = (1..<pool).map {
+            PostgresSeat(url: own, number: $0, setup: setup, replyTimeout: replyTimeout)
+        }
         reads = WorkLine(servers: readers.count)
     }
 
-    /// The URL as libpq takes it, and the size of the pool.
-    private static func options(_ url: String) throws(RecordsError) -> (url: String, pool: Int) {
+    /// What libpq leaves to the system, which waits for hours.
+    private static let defaults = [
+        "connect_timeout=5", "keepalives_idle=10", "keepalives_interval=5", "keepalives_count=3",
+        "tcp_user_timeout=10000",
+    ]
+
+    /// The URL as libpq takes it, and what is ours in it.
+    private static func options(_ url: String) throws(RecordsError) -> (
+        url: String, pool: Int, replyTimeout: Duration
+    ) {
         let parts = url.split(separator: "?", maxSplits: 1)
-        let options = parts.dropFirst().first?.split(separator: "&") ?? []
-        var others = options.filter { !$0.hasPrefix("pool=") }
-        if !others.contains(where: { $0.hasPrefix("connect_timeout=") }) {
-            others.append("connect_timeout=5")
+        let options = parts.dropFirst().first?.split(separator: "&").map(String.init) ?? []
+        func number(_ name: String, in range: ClosedRange<Int>, default value: Int) throws(RecordsError) -> Int {
+            guard let option = options.last(where: { $0.hasPrefix("\(name)=") }) else { return value }
+            guard let number = Int(option.dropFirst(name.count + 1)), range.contains(number) else {
+                throw RecordsError(
+                    .invalidURL,
+                    "'\(name)' in the database URL is a number from \(range.lowerBound) to \(range.upperBound)")
+            }
+            return number
         }
-        let pool = options.last { $0.hasPrefix("pool=") }?.dropFirst(5) ?? "4"
-        guard let count = Int(pool), (2...100).contains(count) else {
-            throw RecordsError(.invalidURL, "'pool' in the database URL is a number from 2 to 100")
+        let pool = try number("pool", in: 2...100, default: 4)
+        let replyTimeout = try number("reply_timeout", in: 1...86_400, default: 10)
+        var others = options.filter { !$0.hasPrefix("pool=") && !$0.hasPrefix("reply_timeout=") }
+        for option in defaults {
+            let name = option.prefix { $0 != "=" }
+            if !others.contains(where: { $0.hasPrefix("\(name)=") }) { others.append(option) }
         }
-        return ("\(parts.first ?? "")?\(others.joined(separator: "&"))", count)
+        return ("\(parts.first ?? "")?\(others.joined(separator: "&"))", pool, .seconds(replyTimeout))
     }
 
     /// Runs the body in one write transaction; see `Records`.

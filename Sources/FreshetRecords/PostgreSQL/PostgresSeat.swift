@@ -7,10 +7,16 @@ final class PostgresSeat: @unchecked Sendable {
     private let queue: DispatchQueue
     private let url: String
     private let setup: [String]
-    private var connection: PostgresConnection?
+    private let replyTimeout: Duration
+    private var connection: PostgresConnection? {
+        didSet { if connection == nil { lost = oldValue?.session ?? lost } }
+    }
+    /// The session of the last connection, which the server may not know to be over.
+    private var lost: PostgresSession?
     private static let mostAttempts = 10
 
-    init(url: String, number: Int, setup: [String]) {
+    init(url: String, number: Int, setup: [String], replyTimeout: Duration) {
+        self.replyTimeout = replyTimeout
         self.url = url
         self.setup = setup
         queue = DispatchQueue(label: "freshet.postgresql.\(number)")
@@ -29,7 +35,11 @@ final class PostgresSeat: @unchecked Sendable {
     private func connected() throws(PostgresFailure) -> PostgresConnection {
         if let connection, connection.isUsable { return connection }
         connection = nil
-        let connection = try PostgresConnection(url: url)
+        let url = url
+        let connection = try PostgresConnection(url: url, replyTimeout: replyTimeout) { session in
+            let other = try? PostgresConnection(url: url, replyTimeout: .seconds(5))
+            return (try? other.map { try session.isServed(through: $0) }) ?? false
+        }
         // A transaction whose process stands still is not to hold its locks for ever.
         try connection.send(
             """
@@ -37,7 +47,12 @@ final class PostgresSeat: @unchecked Sendable {
             WHERE current_setting('idle_in_transaction_session_timeout') = '0'
             """)
         for statement in setup { try connection.send(statement) }
-        try connection.results()
+        try connection.identify()
+        if let lost {
+            // What it has locked is in the way of what is done again. Refused, it is left to the server's own limits.
+            do { try lost.end(through: connection) } catch { guard error.kind == .statement else { throw error } }
+        }
+        lost = nil
         self.connection = connection
         return connection
     }

@@ -45,7 +45,8 @@ final class Health: Sendable {
         state.withLock { state in
             state.migrations = failure
             if state.database == nil {
-                state.database = Probe { try await database.read { _ = try $0.query("SELECT 1") } }
+                // Through the connection that writes: another one may be well while that one hangs.
+                state.database = Probe { try await database.transaction { _ = try $0.query("SELECT 1") } }
             }
         }
     }

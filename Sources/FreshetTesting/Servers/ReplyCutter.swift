@@ -13,13 +13,18 @@ public final class ReplyCutter: Sendable {
         let server: Int32
         /// How many more bytes of replies pass; nil is any number.
         let left = Guarded<Int?>(nil)
+        /// Whether everything is dropped, without an end.
+        let isSilent = Guarded(false)
         private let threads = Guarded(2)
 
         init(client: Int32, server: Int32) { (self.client, self.server) = (client, server) }
 
         var isOpen: Bool { threads.withLock { $0 > 0 } }
 
-        func cut() { threads.withLock { if $0 > 0 { shutDown() } } }
+        func cut() {
+            isSilent.withLock { $0 = false }
+            threads.withLock { if $0 > 0 { shutDown() } }
+        }
 
         /// One of the two directions has ended.
         func ended() {
@@ -85,6 +90,14 @@ public final class ReplyCutter: Sendable {
     /// Cuts the connection that sends something next, and keeps what it sent: it has left the client and is not at the server.
     public func withholdNext() { shared.withholding.withLock { $0 = .next } }
 
+    /// Drops what the connections of this moment send from now on, in both directions, and ends none of them: a network that is cut
+    /// off without a reset. New ones are served.
+    public func silence() {
+        for connection in shared.connections.withLock({ $0.filter(\.isOpen) }) {
+            connection.isSilent.withLock { $0 = true }
+        }
+    }
+
     /// Gives the server what was kept.
     public func deliver() { shared.withholding.withLock { $0 = .nothing } }
 
@@ -108,14 +121,14 @@ public final class ReplyCutter: Sendable {
 
     private static func pass(_ connection: Connection, _ shared: Shared) {
         UnixSocket.thread {
-            copy(from: connection.client, to: connection.server) { count in
+            copy(from: connection.client, to: connection.server, of: connection) { count in
                 withhold(connection.client, shared)
                 return count
             }
             connection.ended()
         }
         UnixSocket.thread {
-            copy(from: connection.server, to: connection.client) { count in
+            copy(from: connection.server, to: connection.client, of: connection) { count in
                 connection.left.withLock { left in
                     guard let most = left else { return count }
                     left = most - min(most, count)
@@ -127,10 +140,17 @@ public final class ReplyCutter: Sendable {
     }
 
     /// Copies until either end is closed, or fewer bytes may pass than have come.
-    private static func copy(from source: Int32, to target: Int32, allowing allowed: (Int) -> Int) {
+    private static func copy(
+        from source: Int32, to target: Int32, of connection: Connection, allowing allowed: (Int) -> Int
+    ) {
         var buffer = [UInt8](repeating: 0, count: 65_536)
         while true {
             let count = unsafe read(source, &buffer, buffer.count)
+            if connection.isSilent.withLock({ $0 }) {
+                if count > 0 { continue }
+                // Nor does the other side hear of the end.
+                while connection.isSilent.withLock({ $0 }) { usleep(10_000) }
+            }
             guard count > 0 else { return }
             let most = allowed(count)
             guard UnixSocket.send(buffer[..<most], to: target) else { return }
