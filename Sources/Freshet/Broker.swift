@@ -11,6 +11,8 @@ public struct Broker: Sendable {
     let tracer: (any Tracer)?
     /// What waiting goes by.
     package let clock: DeliveryClock
+    /// The outboxes that this process publishes here.
+    package let outboxes = RelayedOutboxes()
 
     /// The events of this namespace on this server.
     ///

@@ -62,7 +62,8 @@ extension AccessStep {
         let rebuilt = try await Program.run(
             "replay",
             [
-                "run", "--mode", "rebuild", "--group", service, "--archive", archive, "--yes", "--reason", "a test",
+                "run", "--mode", "rebuild", "--group", service, "--archive", archive, "--yes", "--reason",
+                "a test",
             ] + operations, in: folder)
         try scene.require(rebuilt.ending == .exited(0), rebuilt.errors)
     }

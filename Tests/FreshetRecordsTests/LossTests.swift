@@ -127,7 +127,9 @@ import Testing
                     Event(Noted(text: "other"), source: "other"))
                 try await rig.published(3)
             }
-            #expect(try await rig.log().filter { $0 != "other" } == ["b", "c"], "and what was trimmed is not lost")
+            #expect(
+                try await rig.log().filter { $0 != "other" } == ["b", "c"], "and what was trimmed is not lost"
+            )
         }
     }
 
@@ -159,7 +161,8 @@ import Testing
                         $0.field("source")?.string == "other"
                     }
                     guard let there else { return false }
-                    return try await rig.broker.client.send(RedisCommand("XDEL", key, "\(there.id)")).integer == 1
+                    return try await rig.broker.client.send(RedisCommand("XDEL", key, "\(there.id)")).integer
+                        == 1
                 }
                 try await rig.published(3, of: jobs)
                 #expect(try await rig.log(of: jobs) == Self.texts("b", 3))

@@ -53,7 +53,9 @@ import Testing
         }
     }
 
-    @Test func `a topic with a limit takes what fits, in order, and the rest once there is room`() async throws {
+    @Test func `a topic with a limit takes what fits, in order, and the rest once there is room`()
+        async throws
+    {
         try await RelayTests.withBroker(on: .sqlite) { _, broker, scratch in
             try await broker.declare(TopicDeclaration(.notes, limit: 100))
             let records = try await ServiceRecords(

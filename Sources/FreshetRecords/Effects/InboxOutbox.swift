@@ -107,7 +107,8 @@ enum InboxOutbox {
 
     /// All tables that are not a service's own.
     static let tables: Set<String> = [
-        "inbox", "outbox", "outbox_relay", "outbox_logs", "outbox_marks", "partition_owners", "freshet_migrations",
+        "inbox", "outbox", "outbox_relay", "outbox_logs", "outbox_marks", "partition_owners",
+        "freshet_migrations",
         "effect_journal", "freshet_merge",
     ]
 

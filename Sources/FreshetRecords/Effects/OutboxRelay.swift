@@ -54,6 +54,17 @@ public struct OutboxRelay: Service {
 
     /// Relays until graceful shutdown or cancellation. What is left then waits in the database.
     public func run() async throws {
+        await broker.outboxes.relaying(isEmpty) { await runUntilShutdown() }
+    }
+
+    /// Whether nothing waits to be published. A database that does not say so may hold something.
+    @Sendable private func isEmpty() async -> Bool {
+        do { return try await database.read { try InboxOutbox.newestWaiting(in: $0) } == nil } catch {
+            return false
+        }
+    }
+
+    private func runUntilShutdown() async {
         await withTaskExecutorPreference(broker.client.loop) {
             await withDiscardingTaskGroup { tasks in
                 tasks.addTask { await listen() }

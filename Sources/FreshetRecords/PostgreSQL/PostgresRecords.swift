@@ -58,12 +58,15 @@ public final class PostgresRecords: Records {
     ) {
         let parts = url.split(separator: "?", maxSplits: 1)
         let options = parts.dropFirst().first?.split(separator: "&").map(String.init) ?? []
-        func number(_ name: String, in range: ClosedRange<Int>, default value: Int) throws(RecordsError) -> Int {
+        func number(_ name: String, in range: ClosedRange<Int>, default value: Int) throws(RecordsError)
+            -> Int
+        {
             guard let option = options.last(where: { $0.hasPrefix("\(name)=") }) else { return value }
             guard let number = Int(option.dropFirst(name.count + 1)), range.contains(number) else {
                 throw RecordsError(
                     .invalidURL,
-                    "'\(name)' in the database URL is a number from \(range.lowerBound) to \(range.upperBound)")
+                    "'\(name)' in the database URL is a number from \(range.lowerBound) to \(range.upperBound)"
+                )
             }
             return number
         }

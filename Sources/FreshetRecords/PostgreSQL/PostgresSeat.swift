@@ -50,7 +50,9 @@ final class PostgresSeat: @unchecked Sendable {
         try connection.identify()
         if let lost {
             // What it has locked is in the way of what is done again. Refused, it is left to the server's own limits.
-            do { try lost.end(through: connection) } catch { guard error.kind == .statement else { throw error } }
+            do { try lost.end(through: connection) } catch {
+                guard error.kind == .statement else { throw error }
+            }
         }
         lost = nil
         self.connection = connection
