@@ -128,6 +128,8 @@ soak: setup ## Kill, freeze and cut consumers, workers and servers for minutes, 
 	$(BIN)/soak shop $(SOAK)
 	$(BIN)/soak shop --store postgres $(SOAK)
 	$(BIN)/soak shop --store postgres --ordering perKey $(SOAK)
+	$(BIN)/soak shop --lossy --replicas 2 $(SOAK)
+	$(BIN)/soak shop --lossy --replicas 2 --store postgres $(SOAK)
 	$(BIN)/soak owners
 	$(BIN)/soak drain $(SOAK)
 	$(BIN)/soak drain --store postgres $(SOAK)

@@ -15,6 +15,10 @@ struct ShopCommand: AsyncParsableCommand {
             Several processes of each service, 'shop place' at a steady rate, and meanwhile: SIGKILL and SIGSTOP of workers at \
             random and at each step of FRESHET_DRILL, Redis and PostgreSQL killed and started again. In the end everything \
             is settled and 'shop verify' finds nothing. shop and the workers stand beside this program (make soak).
+
+            With --lossy nothing is killed but Redis, which comes back from an older snapshot every few seconds, as a failover to a \
+            replica that lags does it. A service with a queue runs beside the shop. A quiet phase with the same processes follows, and then \
+            nothing is missing.
             """)
 
     enum Store: String, CaseIterable, ExpressibleByArgument { case sqlite, postgres }
@@ -42,6 +46,9 @@ struct ShopCommand: AsyncParsableCommand {
         })
     var ordering = Ordering.any
 
+    @Flag(help: "The server loses its last moments again and again, and nobody is killed.")
+    var lossy = false
+
     @Option(help: "About how many processes freeze within a transaction.")
     var freezes = 4
 
@@ -50,14 +57,17 @@ struct ShopCommand: AsyncParsableCommand {
     func run() async throws {
         let seed = seed ?? UInt64.random(in: 0 ... .max)
         print(
-            "soak shop --seed \(seed) --store \(store.rawValue) --orders \(orders) --seconds \(seconds) --replicas \(replicas) --ordering \(ordering.rawValue) --freezes \(freezes)"
+            "soak shop --seed \(seed) --store \(store.rawValue) --orders \(orders) --seconds \(seconds) --replicas \(replicas) --ordering \(ordering.rawValue) --freezes \(freezes)\(lossy ? " --lossy" : "")"
         )
         try await untilInterrupted { try await attack(seed) }
     }
 
     private func attack(_ seed: UInt64) async throws {
         // What was acknowledged survives a kill.
-        let server = LocalRedisServer(appendOnly: true, options: ["--appendfsync", "always"])
+        let server =
+            lossy
+            ? LocalRedisServer()
+            : LocalRedisServer(appendOnly: true, options: ["--appendfsync", "always"])
         try await withRedisServer(server) { server in
             guard store == .postgres else { return try await attack(seed, server, nil) }
             let options = ["-c", "track_commit_timestamp=on", "-c", "max_connections=300"]
@@ -67,6 +77,16 @@ struct ShopCommand: AsyncParsableCommand {
 
     private func attack(_ seed: UInt64, _ server: LocalRedisServer, _ database: LocalPostgres?) async throws {
         let shop = try ShopUnderAttack(server: server, database: database, ordering: ordering)
+        if lossy {
+            var losses = ShopLosses(
+                seed: seed, shop: shop, server: server, orders: orders, seconds: seconds, replicas: replicas)
+            let verdict = try await losses.run()
+            guard verdict.holds else {
+                print("logs and databases are in \(shop.keep())")
+                throw ExitCode(1)
+            }
+            return
+        }
         try shop.writeOrders(orders, seed: seed)
         let up = try shop.up(replicas: replicas, drill: drill)
         let isUp = try await shop.eventually(within: .seconds(60)) { try await shop.groups().count == 5 }

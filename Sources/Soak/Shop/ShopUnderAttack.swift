@@ -1,5 +1,6 @@
 internal import FoundationEssentials
 internal import Freshet
+internal import FreshetRecords
 internal import FreshetTesting
 internal import Glibc
 internal import Hiredis
@@ -53,9 +54,10 @@ struct ShopUnderAttack: Sendable {
 
     /// - Parameter programs: where the program stands, when it is not beside this one.
     func start(
-        _ command: String, _ arguments: [String], log: String, drill: String = "", of programs: String? = nil
+        _ command: String, _ arguments: [String], log: String, drill: String = "", of programs: String? = nil,
+        environment own: [String: String] = [:]
     ) throws -> ChildProcess {
-        var environment = ProcessInfo.processInfo.environment
+        var environment = ProcessInfo.processInfo.environment.merging(own) { $1 }
         environment["FRESHET_LEASE"] = "\(ShopCommand.lease.components.seconds)"
         environment["FRESHET_ORDERING"] = ordering.rawValue
         environment["FRESHET_DRILL"] = drill
@@ -92,14 +94,15 @@ struct ShopUnderAttack: Sendable {
         return try await ending(of: child, within: .seconds(60))
     }
 
-    func up(replicas: Int, drill: String = "", settling: Bool = false, of programs: String? = nil) throws
-        -> ChildProcess
-    {
+    func up(
+        replicas: Int, drill: String = "", settling: Bool = false, of programs: String? = nil,
+        environment: [String: String] = [:]
+    ) throws -> ChildProcess {
         let workers = ["order", "customer", "payment"].map { "\($0)=\(replicas)" }.joined(separator: ",")
         let records = database.map { ["--database-url", $0.url] } ?? []
         return try start(
             "up", ["--workers", workers] + records + (settling ? ["--exit-when-settled"] : []),
-            log: settling ? "settle" : "up", drill: drill, of: programs)
+            log: settling ? "settle" : "up", drill: drill, of: programs, environment: environment)
     }
 
     /// Runs the shop without drills until nothing is left to do.
@@ -134,6 +137,28 @@ struct ShopUnderAttack: Sendable {
         return try await Broker(client, namespace: "shop").groupReports()
     }
 
+    /// How many events wait for their time.
+    func scheduledCount() async throws -> Int {
+        let client = RedisClient(try RedisConfiguration(url: server.url))
+        defer { client.close() }
+        let broker = Broker(client, namespace: "shop")
+        var count = 0
+        for topic in ["orders", "payments", "customers"] as [TopicName] {
+            let key = broker.keys(topic, 0).scheduled
+            count += try await client.send(RedisCommand("ZCARD", key)).integer ?? 0
+        }
+        return count
+    }
+
+    /// How many events wait in outboxes.
+    func unpublishedCount() async throws -> Int {
+        var count = 0
+        for service in ["order", "customer", "payment"] {
+            count += try await RecordsDatabase.look(url: databaseURL(of: service)).unpublished
+        }
+        return count
+    }
+
     func eventually(within limit: Duration, _ isSo: () async throws -> Bool) async throws -> Bool {
         let deadline = ContinuousClock.now + limit
         while ContinuousClock.now < deadline {
@@ -165,6 +190,16 @@ struct ShopUnderAttack: Sendable {
     /// In how many lines of the workers' logs this stands.
     func count(_ text: String) -> Int {
         workerLogs.reduce(0) { $0 + $1.split(separator: "\n").count { $0.contains(text) } }
+    }
+
+    /// The sum of a field over the lines of the workers' logs in which this stands.
+    func sum(_ field: String, where text: String) -> Int {
+        workerLogs.reduce(0) { sum, log in
+            log.split(separator: "\n").filter { $0.contains(text) }.reduce(sum) { sum, line in
+                let rest = line.firstRange(of: "\"\(field)\":\"").map { line[$0.upperBound...] } ?? ""
+                return sum + (Int(rest.prefix { $0.isNumber }) ?? 0)
+            }
+        }
     }
 
     /// How often a process died or froze at which step.
