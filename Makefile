@@ -125,6 +125,7 @@ soak: setup ## Kill, freeze and cut consumers, workers and servers for minutes, 
 	$(BIN)/soak rebalance $(SOAK)
 	$(BIN)/soak reclaim $(SOAK)
 	$(BIN)/soak replay $(SOAK)
+	$(BIN)/soak publish $(SOAK)
 	$(BIN)/soak shop $(SOAK)
 	$(BIN)/soak shop --store postgres $(SOAK)
 	$(BIN)/soak shop --store postgres --ordering perKey $(SOAK)

@@ -34,6 +34,7 @@ struct SoakTool: AsyncParsableCommand {
             OwnersCommand.self,
             DrainCommand.self,
             ScaleCommand.self,
+            PublishCommand.self,
             ConsumerCommand.self,
             WorkerCommand.self,
         ])

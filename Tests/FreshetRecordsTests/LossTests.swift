@@ -248,6 +248,37 @@ import Testing
         }
     }
 
+    @Test func `a log that someone removes comes back with all that its outbox keeps`() async throws {
+        try await Rig.with { rig in
+            try await running(rig.records.relay) {
+                try await rig.write(Self.texts("a", 20))
+                try await rig.published(20)
+                let keys = rig.broker.keys("notes", 0)
+                try await rig.broker.client.send(RedisCommand("DEL", keys.events))
+                try await rig.published(20)
+                try await rig.write(["b"])
+                try await rig.published(21)
+            }
+            #expect(try await rig.log() == Self.texts("a", 20) + ["b"])
+        }
+    }
+
+    @Test func `what stands where it was published stays as it is when only the mark is lost`() async throws {
+        try await Rig.with { rig in
+            try await running(rig.records.relay) {
+                try await rig.write(Self.texts("a", 700))
+                try await rig.published(700)
+                let marks = try await rig.broker.client.send(RedisCommand("KEYS", "test:published:*")).array
+                let key = try #require(marks?.first { _ in true }?.string)
+                let gone = try await rig.broker.client.send(RedisCommand("DEL", key)).integer
+                #expect(gone == 1)
+                try await rig.write(["b"])
+                try await rig.published(701)
+            }
+            #expect(try await rig.log() == Self.texts("a", 700) + ["b"])
+        }
+    }
+
     @Test func `an outbox keeps what waits for a time that is far away`() async throws {
         try await Rig.with { rig in
             let far = Timestamp(milliseconds: Timestamp.now().milliseconds + 30 * 86_400_000)

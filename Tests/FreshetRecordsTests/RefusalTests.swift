@@ -98,4 +98,50 @@ import Testing
             }
         }
     }
+
+    @Test(.timeLimit(.minutes(3)))
+    func `a cluster's node that does not answer holds up neither other nodes' logs nor a look at them`()
+        async throws
+    {
+        let cluster = LocalRedisCluster(options: ["--cluster-require-full-coverage", "no"])
+        try await withRedisCluster(cluster) { cluster in
+            try await Scratch.with(.sqlite) { scratch in
+                var configuration = try RedisConfiguration(url: cluster.url)
+                configuration.commandTimeout = .seconds(2)
+                let client = RedisClient(configuration)
+                defer { client.close() }
+                let broker = Broker(client, namespace: "test")
+                let records = try await ServiceRecords(
+                    scratch.open(), source: "notes", migrations: [], on: broker)
+                func node(_ topic: Topic) -> Int {
+                    cluster.firstPrimary(of: broker.keys(topic.name, 0).events)
+                }
+                let topics = ["a", "b", "c", "d", "e", "f", "g", "h"].map { Topic(TopicName(unchecked: $0)) }
+                let silent = try #require(topics.first)
+                let other = try #require(topics.first { node($0) != node(silent) })
+                func length(_ topic: Topic) async -> Int? {
+                    try? await client.send(.xlen(broker.keys(topic.name, 0).events))
+                }
+                try await running(records.relay) {
+                    for topic in [silent, other] { try await Self.write(1, to: topic, records) }
+                    try await eventually("both take events") {
+                        let lengths = (await length(silent), await length(other))
+                        return lengths == (1, 1)
+                    }
+                    for paused in [node(silent), node(silent) + 3] { cluster.pause(paused) }
+                    try await Self.write(300, to: silent, records, prefix: "more-")
+                    try await Self.write(20, to: other, records, prefix: "more-")
+                    try await eventually("the other node's log goes on") { await length(other) == 21 }
+                    let keys = broker.keys(other.name, 0)
+                    try await client.send(RedisCommand("DEL", keys.events))
+                    try await eventually("and is looked at") { await length(other) == 21 }
+                    for paused in [node(silent), node(silent) + 3] { cluster.resume(paused) }
+                    try await eventually("and the first node's when it is back", within: .seconds(60)) {
+                        try await Self.unpublished(records.database, of: silent) == 0
+                    }
+                }
+                #expect((await length(silent) ?? 0) >= 301)
+            }
+        }
+    }
 }

@@ -186,7 +186,11 @@ private enum OutboxScripts {
               i = i + 2 + count
             end
             redis.call('HSET', KEYS[3], 'mark', ARGV[2])
-            if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSET', KEYS[3], 'log', '1') end
+            if redis.call('EXISTS', KEYS[1]) == 1 then
+              redis.call('HSET', KEYS[3], 'log', '1')
+            else
+              redis.call('HDEL', KEYS[3], 'log')
+            end
             return result
             """)
 

@@ -112,7 +112,7 @@ public struct OutboxRelay: Service {
                 if isFailing { logger.notice("publishing the outbox again") }
                 (isFailing, pause) = (false, .milliseconds(20))
                 if nextPruning < .now {
-                    if try await prune() { nextPruning = .now + .seconds(60) }
+                    nextPruning = .now + .seconds(try await prune() ? 60 : 5)
                 }
                 if await waitForTurn() { continue }
                 // Without a word from the database other processes' commits ring no alarm here. A word can be lost.

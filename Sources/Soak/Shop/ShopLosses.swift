@@ -104,8 +104,9 @@ struct ShopLosses {
         try await client.send(RedisCommand("SAVE"), timeout: .seconds(20))
         try await work(for: .milliseconds(Int.random(in: 100...1500, using: &random)), beside: &mailer)
         await server.kill()
-        // Some commit meanwhile.
-        try await work(for: .milliseconds(Int.random(in: 0...400, using: &random)), beside: &mailer)
+        // Some commit meanwhile, and after a longer outage the time of scheduled events has come.
+        let longest = losses % 4 == 3 ? 3000 : 400
+        try await work(for: .milliseconds(Int.random(in: 0...longest, using: &random)), beside: &mailer)
         try await server.start()
         losses += 1
     }
