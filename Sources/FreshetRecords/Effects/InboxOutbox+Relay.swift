@@ -77,15 +77,26 @@ extension InboxOutbox {
     ) throws -> [Waiting] {
         let (condition, values) = condition(without: logs)
         let (most, count) = ("$\(values.count + 1)", "$\(values.count + 2)")
-        return try transaction.query(
+        // What stands ahead of the first is read once, and in the same statement: rows commit in another order than that of
+        // their numbers.
+        let first =
+            condition.isEmpty
+            ? ""
+            : """
+            WITH first AS MATERIALIZED (
+              SELECT seq FROM outbox WHERE published_at IS NULL\(condition) ORDER BY seq LIMIT 1)
+
             """
-            SELECT * FROM outbox WHERE published_at IS NULL\(condition) AND seq <= (
-              SELECT coalesce(max(CASE WHEN total <= \(most) THEN seq END), min(seq)) FROM (
-                SELECT seq, sum(size) OVER (ORDER BY seq) AS total FROM (
-                  SELECT seq, length(data) AS size FROM outbox WHERE published_at IS NULL\(condition)
-                  ORDER BY seq LIMIT \(count)) AS first) AS summed)
-            ORDER BY seq LIMIT \(count)
-            """, values + [.integer(bytes), .integer(limit)]
+        let start = condition.isEmpty ? "" : " AND seq >= (SELECT seq FROM first)"
+        return try transaction.query(
+            first + """
+                SELECT * FROM outbox WHERE published_at IS NULL\(condition)\(start) AND seq <= (
+                  SELECT coalesce(max(CASE WHEN total <= \(most) THEN seq END), min(seq)) FROM (
+                    SELECT seq, sum(size) OVER (ORDER BY seq) AS total FROM (
+                      SELECT seq, length(data) AS size FROM outbox WHERE published_at IS NULL\(condition)\(start)
+                      ORDER BY seq LIMIT \(count)) AS sized) AS summed)
+                ORDER BY seq LIMIT \(count)
+                """, values + [.integer(bytes), .integer(limit)]
         ).map(waiting)
     }
 

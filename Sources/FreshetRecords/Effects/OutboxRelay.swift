@@ -169,10 +169,9 @@ public struct OutboxRelay: Service {
         let sent = logs.sent
         let unavailable = logs.unavailable(after: sent)
         if sent.isEmpty {
-            let first = try await database.read {
-                try InboxOutbox.firstWaiting(without: unavailable, in: $0)
+            guard let first = try await firstWaiting(without: unavailable), first <= last else {
+                return false
             }
-            guard let first, first <= last else { return false }
         }
         guard let (lease, rows) = try await next(marking: sent, without: unavailable) else { return false }
         if !sent.isEmpty { Drill.reached(.afterMark) }
@@ -204,6 +203,22 @@ public struct OutboxRelay: Service {
         }
         Drill.reached(.afterPublish)
         return true
+    }
+
+    /// The number of the first event that waits for a log that is none of these. Nothing is looked for again among what waits for these,
+    /// which may be much, until something newer is there, or one of them may be tried again.
+    private func firstWaiting(without unavailable: Set<OutboxLog>) async throws -> Int64? {
+        guard !unavailable.isEmpty else {
+            return try await database.read { try InboxOutbox.firstWaiting(without: [], in: $0) }
+        }
+        guard let newest = try await database.read({ try InboxOutbox.newestWaiting(in: $0) }),
+            logs.isNews(newest, without: unavailable)
+        else { return nil }
+        let first = try await database.read {
+            try InboxOutbox.firstWaiting(without: unavailable, in: $0)
+        }
+        if first == nil { logs.nothingWaits(through: newest, without: unavailable) }
+        return first
     }
 
     /// Marks what was published and takes the next batch, in one transaction; nil while another process relays.

@@ -61,6 +61,8 @@ final class RelayedLogs: Sendable {
         /// Those that have ended and are not marked.
         var sent: [SentBatch] = []
         var suspects: Set<OutboxLog> = []
+        /// Nothing waited up to this number for a log that is none of these.
+        var examined: (newest: Int64, without: Set<OutboxLog>)?
         var wholeAt: ContinuousClock.Instant?
     }
 
@@ -103,6 +105,17 @@ final class RelayedLogs: Sendable {
                     known.isBusy && !ended.contains(log) || known.resumes > now
                 }.keys)
         }
+    }
+
+    /// Whether something may wait for a log that is none of these, where this number is the newest of all.
+    func isNews(_ newest: Int64, without logs: Set<OutboxLog>) -> Bool {
+        state.withLock { state in
+            state.examined.map { $0.newest != newest || $0.without != logs } ?? true
+        }
+    }
+
+    func nothingWaits(through newest: Int64, without logs: Set<OutboxLog>) {
+        state.withLock { $0.examined = (newest, logs) }
     }
 
     /// For how long these are left alone at most.
