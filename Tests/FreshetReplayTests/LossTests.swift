@@ -199,6 +199,35 @@ import Testing
         try await run.value
     }
 
+    @Test func `a rewind that a server lost is made again, and is on record`() async throws {
+        try await Rig.with { rig in
+            try await rig.publish(1...100)
+            try await rig.createGroup(partitions: 2)
+            _ = try await rig.read(100)
+            let rewind = try await Rewind(
+                topic: "orders", group: "payment", to: .id(id(50)), on: rig.broker)
+            let moves = try await rewind.plan()
+            try await rig.redis("SAVE")
+            let (broker, server, isFrozen) = (rig.broker, rig.server, Flag())
+            let run = Task {
+                try await broker.perform(
+                    rewind, moves, topic: "orders", group: "payment", by: Operator("tester"),
+                    onMove: { move in
+                        guard move.partition == 1 else { return }
+                        isFrozen.raise()
+                        server.pause()
+                    }
+                ).record.id
+            }
+            try await eventually("it is on its way", within: .seconds(60)) { isFrozen.isRaised }
+            await rig.server.kill()
+            try await rig.server.start()
+            let record = try await broker.rewindRecord(run.value)
+            #expect(record.moves.count == 2)
+            #expect(try await rig.read(100).first == id(50))
+        }
+    }
+
     @Test func `a topic is restored whole`() async throws {
         try await Rig.withTwo { rig, other in
             for first in stride(from: 1, through: 150_000, by: 10_000) {

@@ -47,7 +47,8 @@ extension Broker {
                 try await kept.keep()
             }
             // A server with another history by now may have lost some of it.
-            while case let now = try await self.histories(of: topic, partitions: partitions), now != histories
+            while case let now = try await self.patientHistories(of: topic, partitions: partitions),
+                now != histories
             {
                 histories = now
                 try await lock.hold()
