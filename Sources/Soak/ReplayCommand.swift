@@ -37,14 +37,7 @@ struct ReplayCommand: AsyncParsableCommand {
 
     /// A server that keeps nothing but its snapshots.
     private func withStage(_ body: (Stage) async throws -> Void) async throws {
-        try await withRedisServer(LocalRedisServer()) { server in
-            let client = RedisClient(try RedisConfiguration(url: server.url))
-            defer { client.close() }
-            try await body(
-                Stage(
-                    server: server, client: client, broker: Broker(client, namespace: "soak"),
-                    topic: Topic("numbered", partitions: 2)))
-        }
+        try await Stage.with(partitions: 2, survivesKills: false, losesWrites: true, body)
     }
 
     // MARK: - Redelivering
@@ -53,7 +46,7 @@ struct ReplayCommand: AsyncParsableCommand {
         try await withStage { stage in
             try await stage.broker.declare(
                 TopicDeclaration(stage.topic, groups: [GroupDeclaration("free")]))
-            let published = try await stage.publish(events, keys: 100)
+            let published = try await stage.work.publish(events, keys: 100)
             var request = ReplayRequest(topic: stage.topic.name, to: .group("free"))
             request.limits.waiting = nil
             request.pace.rate = Double(events) / 15
@@ -122,11 +115,11 @@ struct ReplayCommand: AsyncParsableCommand {
                 stage.topic, on: stage.broker, to: folder, options: options)
             var (ahead, marks, lost) = ([String](), 0, 0)
             for number in 0..<losses {
-                _ = try await stage.publish(2000, keys: 100, from: number * 4000)
+                _ = try await stage.work.publish(2000, keys: 100, from: number * 4000)
                 let looks = Task { try await Self.look(stage, folder) }
                 _ = try await archiver.pass()
                 _ = try await stage.client.send(RedisCommand("SAVE"))
-                _ = try await stage.publish(2000, keys: 100, from: number * 4000 + 2000)
+                _ = try await stage.work.publish(2000, keys: 100, from: number * 4000 + 2000)
                 // How much of it the archive has by then is chance; what it has is lost by the server.
                 let most = Int.random(in: 1...2000, using: &random)
                 _ = try await archiver.pass { $0 < most }
