@@ -49,8 +49,8 @@ struct PublishCommand: AsyncParsableCommand {
             }
             var (random, cuts) = (Seeded(seed), 0)
             while done.count < publishers {
-                try await Task.sleep(for: .milliseconds(Int.random(in: 1...30, using: &random)))
-                cutter.cut(after: Int.random(in: 0...3000, using: &random))
+                try await Task.sleep(for: .milliseconds(Int.random(in: 5...100, using: &random)))
+                cutter.cut(after: Int.random(in: 0...30_000, using: &random))
                 cuts += 1
             }
             try await tasks.waitForAll()

@@ -110,6 +110,7 @@ extension OutboxRelay {
         else { return }
         var raised: [OutboxLog] = []
         for (log, mark) in lost {
+            logs.restoring(log)
             let batch = OutboxBatch(
                 outbox: lease.outbox, partition: log.partition, mark: lease.mark, previous: mark, events: [])
             do throws(FreshetError) {
@@ -120,15 +121,15 @@ extension OutboxRelay {
                 raised.append(log)
             } catch { _ = logs.failed(log) }
         }
-        let logs = raised
+        let restored = raised
         let isOurs = try await whileRelaying { transaction, next in
             guard next.isContinued else { return false }
-            for log in logs { try InboxOutbox.set(lease.mark, of: log, in: transaction) }
+            for log in restored { try InboxOutbox.set(lease.mark, of: log, in: transaction) }
             return true
         }
         guard isOurs?.1 == true else { return }
         for log in raised {
-            self.logs.set(lease.mark, of: log)
+            logs.set(lease.mark, of: log)
             guard let count = counts[log] else { continue }
             logger.error(
                 "a log has lost events of the outbox, publishing them again",

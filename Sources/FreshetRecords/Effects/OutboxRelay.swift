@@ -183,7 +183,7 @@ public struct OutboxRelay: Service {
         Drill.reached(.beforePublish)
         let batches = Dictionary(grouping: rows, by: \.log)
         for (log, rows) in batches {
-            let (previous, tenure) = logs.begin(log)
+            let (previous, moment) = logs.begin(log)
             sending.yield {
                 let batch = OutboxBatch(
                     outbox: lease.outbox, partition: log.partition, mark: lease.mark, previous: previous,
@@ -193,7 +193,7 @@ public struct OutboxRelay: Service {
                     outcome = .success(try await publishers[log.topic, on: broker].publish(batch))
                 } catch { outcome = .failure(error) }
                 logs.ended(
-                    SentBatch(log: log, rows: rows, mark: lease.mark, outcome: outcome), tenure: tenure)
+                    SentBatch(log: log, rows: rows, mark: lease.mark, outcome: outcome), sentAt: moment)
                 alarm.ring()
             }
         }

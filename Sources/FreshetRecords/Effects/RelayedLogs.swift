@@ -46,6 +46,8 @@ final class RelayedLogs: Sendable {
         /// The mark of the newest batch that is in the log as far as the database says.
         var mark: Int64 = 0
         var isBusy = false
+        /// How often what it lost was restored: a batch from before may be among that.
+        var restorations = 0
         var pause = Duration.zero
         var resumes = ContinuousClock.now
     }
@@ -142,11 +144,30 @@ final class RelayedLogs: Sendable {
         state.withLock { $0.logs[log, default: Log()].mark = mark }
     }
 
-    /// A batch is on its way; returns the mark that its log must have, and which tenure sends it.
-    func begin(_ log: OutboxLog) -> (previous: Int64, tenure: Int) {
+    /// A log's mark is about to be raised after a loss. A batch that the log took before, and that is not marked yet, may be lost as
+    /// well, and counts as never sent.
+    func restoring(_ log: OutboxLog) {
         state.withLock { state in
-            state.logs[log, default: Log()].isBusy = true
-            return (state.logs[log]?.mark ?? 0, state.tenure)
+            var known = state.logs[log, default: Log()]
+            known.restorations += 1
+            if state.sent.contains(where: { $0.log == log }) { known.isBusy = false }
+            state.sent.removeAll { $0.log == log }
+            state.logs[log] = known
+        }
+    }
+
+    /// When a batch was sent.
+    struct Moment: Equatable {
+        fileprivate let tenure, restorations: Int
+    }
+
+    /// A batch is on its way; returns the mark that its log must have.
+    func begin(_ log: OutboxLog) -> (previous: Int64, moment: Moment) {
+        state.withLock { state in
+            var known = state.logs[log, default: Log()]
+            known.isBusy = true
+            state.logs[log] = known
+            return (known.mark, Moment(tenure: state.tenure, restorations: known.restorations))
         }
     }
 
@@ -158,9 +179,11 @@ final class RelayedLogs: Sendable {
         }
     }
 
-    func ended(_ batch: SentBatch, tenure: Int) {
+    /// One that was sent in an earlier tenure, or before a restoration, counts as never sent.
+    func ended(_ batch: SentBatch, sentAt moment: Moment) {
         state.withLock { state in
-            if tenure == state.tenure {
+            let restorations = state.logs[batch.log]?.restorations ?? 0
+            if moment == Moment(tenure: state.tenure, restorations: restorations) {
                 state.sent.append(batch)
             } else {
                 state.logs[batch.log]?.isBusy = false
