@@ -122,6 +122,10 @@ soak: setup ## Kill, freeze and cut consumers, workers and servers for minutes, 
 	for product in soak shop order-worker customer-worker payment-worker; do swift build $(RELEASE) --product $$product || exit; done
 	$(BIN)/soak kill $(SOAK)
 	$(BIN)/soak kill --vanish --events 20000 --seconds 30 $(SOAK)
+	$(BIN)/soak kill --lossy --events 20000 --longest 20 $(SOAK)
+	$(BIN)/soak limits $(SOAK)
+	$(BIN)/soak failover --on sentinel $(SOAK)
+	$(BIN)/soak failover --on cluster $(SOAK)
 	$(BIN)/soak rebalance $(SOAK)
 	$(BIN)/soak reclaim $(SOAK)
 	$(BIN)/soak replay $(SOAK)

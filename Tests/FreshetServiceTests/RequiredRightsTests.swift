@@ -38,7 +38,7 @@ import Testing
             // publishing, to topics that want replicas too
             "WAIT",
             // the outbox
-            "MULTI", "EXEC", "INFO",
+            "MULTI", "EXEC",
             // metrics
             "GET", "ZCARD", "ZCOUNT",
             // on its own connection, which no key bounds

@@ -55,6 +55,14 @@ public final class InMemoryBroker: Sendable {
         }
     }
 
+    /// Steps the server's clock alone, as an operator or a time service does to a machine's: consumers notice nothing of it.
+    ///
+    /// - Parameter duration: negative to set the clock back.
+    package func stepServerClock(by duration: Duration) async {
+        let milliseconds = Int(duration.components.seconds) * 1000
+        await server.ask { $0.now += milliseconds }
+    }
+
     /// Waits until the group has settled all that it can at this moment of the clock: only retries whose time has not come
     /// are left. What its handlers published through an outbox whose relay runs on this broker is in its log then.
     ///

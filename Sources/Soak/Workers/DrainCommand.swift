@@ -68,8 +68,11 @@ struct DrainCommand: AsyncParsableCommand {
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await feeder.run(stage, setting.group, level: 1000, keys: 200) }
             let progress = Progress()
-            for number in 0..<drains {
-                progress.show("\(number) of \(drains) have left")
+            // A busy machine can leave so little waiting that nobody has anything to hand over: then more of them leave.
+            while try leavings.count < drains
+                || leavings.count < 4 * drains && handOvers(workers, leavings, setting).isEmpty
+            {
+                progress.show("\(leavings.count) of \(drains) have left")
                 try await eventually("all work", within: .seconds(60)) { workers.areAllReady }
                 try await Task.sleep(for: .milliseconds(Int.random(in: 100...400, using: &random)))
                 let index = Int(random.next() % 3)
@@ -86,6 +89,13 @@ struct DrainCommand: AsyncParsableCommand {
         return try await judge(
             Findings(journals: workers.journals), leavings, setting, await feeder.published, isSettled,
             unasked, longestStall: await stalls.longest)
+    }
+
+    private func handOvers(_ workers: Consumers, _ leavings: [Consumers.Leaving], _ setting: WorkerSetting)
+        throws -> [HandOver]
+    {
+        try Findings(journals: workers.journals)
+            .handOvers(after: leavings, setting.group.rawValue, setting.stage.topic)
     }
 
     private func judge(
