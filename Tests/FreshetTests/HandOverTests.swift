@@ -16,13 +16,13 @@ import Testing
         return options
     }
 
-    /// A key of each partition, and another one of the first.
-    private func keys(of topic: Topic) -> (own: [String], other: String) {
+    /// A key of each partition, and another one of each.
+    private func keys(of topic: Topic) -> (own: [String], others: [String]) {
         let names = (0..<1000).map { "k\($0)" }
-        let own = (0..<topic.partitions).compactMap { partition in
-            names.first { topic.partition(ofKey: $0) == partition }
+        let byPartition = (0..<topic.partitions).map { partition in
+            names.filter { topic.partition(ofKey: $0) == partition }
         }
-        return (own, names.first { topic.partition(ofKey: $0) == 0 && $0 != own[0] } ?? "")
+        return (byPartition.map { $0[0] }, byPartition.map { $0[1] })
     }
 
     private func publish(_ key: String, _ id: String, to topic: Topic, on broker: Broker) async throws {
@@ -35,7 +35,7 @@ import Testing
     {
         try await Rig.with { rig in
             let topic = Topic("orders", partitions: 2)
-            let (own, other) = keys(of: topic)
+            let (own, others) = keys(of: topic)
             let (gate, hanging, seen) = (Gate(), Record<String>(), Record<String>())
             func make(_ name: String) -> Subscription {
                 Subscription(
@@ -64,9 +64,11 @@ import Testing
                     }
                     // Both partitions have a handler that hangs: their other keys go on all the same.
                     for round in 0..<5 {
-                        try await publish(other, "o\(round)", to: topic, on: rig.broker)
-                        try await eventually("the other key goes on", within: .seconds(20)) {
-                            seen.all.contains { $0.hasPrefix("o\(round) ") }
+                        for (number, key) in others.enumerated() {
+                            try await publish(key, "o\(round)-\(number)", to: topic, on: rig.broker)
+                        }
+                        try await eventually("the other keys go on", within: .seconds(20)) {
+                            seen.all.filter { $0.hasPrefix("o\(round)-") }.count == others.count
                         }
                         try await Task.sleep(for: .milliseconds(500))
                     }

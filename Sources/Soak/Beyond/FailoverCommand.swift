@@ -187,7 +187,8 @@ private struct FailoverNodes: Sendable {
             switch kind {
             case .sentinels(let nodes):
                 guard let now = await nodes.primary(), now != primary else { return false }
-                return try await nodes.send(RedisCommand("ROLE"), to: now).array?[0].string == "master"
+                let role = try? await nodes.send(RedisCommand("ROLE"), to: now)
+                return role?.array?[0].string == "master"
             case .cluster:
                 return await !primaries().filter { $0 != primary }.allSatisfy(before.contains)
             }
@@ -213,8 +214,9 @@ private struct FailoverNodes: Sendable {
                 guard let primary = await nodes.primary() else { return false }
                 for node in 0..<3 where node != primary {
                     guard nodes.isRunning(node) else { return false }
-                    let text =
-                        try await nodes.send(RedisCommand("INFO", "replication"), to: node).string ?? ""
+                    // It may be about to start, or to be told who the primary is.
+                    let reply = try? await nodes.send(RedisCommand("INFO", "replication"), to: node)
+                    guard let text = reply?.string else { return false }
                     guard text.contains("master_link_status:up") else { return false }
                 }
                 return true
