@@ -181,6 +181,12 @@ public final class RedisClient: Sendable {
         return capabilities
     }
 
+    /// Which of its connections the client uses, counted from 1; nil before the first, and in a cluster, where it has several.
+    package var connectionNumber: UInt64? {
+        guard case .connection(let core, _) = backend else { return nil }
+        return core.identity.withLock { $0?.generation }
+    }
+
     /// Ends what is left at the server of this client's connections that broke with commands under way: what was sent there
     /// and not read yet is never executed. Without it a command that may have run may also run later, behind whatever
     /// comes to look for its effect.

@@ -106,6 +106,38 @@ import Testing
         }
     }
 
+    @Test func `a retry that outlives its server and fails lets no later event of its key start`()
+        async throws
+    {
+        try await Rig.with(LocalRedisServer()) { rig in
+            let (history, gate, calls) = (KeyHistory(), Gate(), Record<String>())
+            let subscription = subscription(rig.broker, history, ordered(.seconds(60))) { order, delivery in
+                guard delivery.event.id == "k0-0" else { return }
+                calls.add("")
+                if calls.count == 1 { throw Respond(.retryAfter(.seconds(1)), because: "first") }
+                if calls.count == 2 {
+                    await gate.wait()
+                    throw Hiccup()
+                }
+            }
+            try await running(subscription) {
+                try await publish(3, keys: 2, on: rig.broker)
+                try await eventually("it waits for its retry") {
+                    try await rig.client.send(RedisCommand("ZCARD", rig.keys.delayed("a"))).integer == 1
+                }
+                try await rig.client.send(RedisCommand("SAVE"))
+                try await eventually("the retry runs") { calls.count == 2 }
+                try await loseLastWrites(rig)
+                try await publish(1, keys: 2, on: rig.broker, from: 3)
+                try await eventually("the other key goes on", within: .seconds(30)) { history.count == 4 }
+                gate.open()
+                try await eventually("all are handled", within: .seconds(30)) { history.count == 8 }
+                try await eventually("and settled") { try await rig.isSettled(.orders, "a") }
+            }
+            #expect(history.disorder == [])
+        }
+    }
+
     @Test func `an event that is deleted while its handler fails blocks its key no longer`() async throws {
         try await Rig.with { rig in
             let (history, gate) = (KeyHistory(), Gate())

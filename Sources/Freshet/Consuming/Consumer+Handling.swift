@@ -247,12 +247,20 @@ extension Consumer {
     func abandon(_ entry: HeldEntry) {
         if Task.isCancelled { leaveUnsettled(1) }
         probeEnded(entry)
-        finished(entry, .over)
         forget(entry)
     }
 
+    /// The entry is not pending here any more. With an order its key goes on as soon as what the server has of it is known: a retry,
+    /// or the event once more.
+    func leaveToServer(_ entry: HeldEntry) {
+        probeEnded(entry)
+        finished(entry, .comesBack)
+        forget(entry)
+        if isOrdered { tenures[entry.stream.partition].needsRestart = true }
+    }
+
     /// A probe ended without an answer: the next one may start.
-    private func probeEnded(_ entry: HeldEntry) {
+    func probeEnded(_ entry: HeldEntry) {
         guard entry.isProbe else { return }
         breaker.probeEnded(at: clock.now)
         shares[0].upkeepAlarm.ring()

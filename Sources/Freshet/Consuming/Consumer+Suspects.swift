@@ -44,10 +44,13 @@ extension Consumer {
         shares[0].upkeepAlarm.ring()
         if isDraining || Task.isCancelled {
             if Task.isCancelled { abandon(entry) } else { handBack(entry) }
+        } else if isOrdered, !mayStart(entry) {
+            // Its partition was lost while it waited.
+            probeEnded(entry)
         } else if await isCounted(entry) {
             await body()
         } else {
-            abandon(entry)
+            leaveToServer(entry)
         }
         if suspectTurn.number == turn { passSuspectTurn() }
     }

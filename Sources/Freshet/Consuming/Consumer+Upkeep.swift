@@ -39,7 +39,9 @@ extension Consumer {
                 await share.upkeepAlarm.wait(for: .milliseconds(20))
                 continue
             }
-            var next = min(nextRenewal, nextSweep, states[share.index].nextPromotion)
+            var next = min(nextRenewal, nextSweep)
+            // A drain promotes nothing more.
+            if !isDraining { next = min(next, states[share.index].nextPromotion) }
             if share.index == 0 {
                 for case let due? in [lanes.nextDue, breaker.opensAt, suspectTurn.until] where due > now {
                     next = min(next, due)

@@ -43,6 +43,8 @@ actor Consumer {
         var nextLook: ContinuousClock.Instant
         /// With an order: when what the server holds for this consumer is compared next with what is in hand.
         var nextComparison: ContinuousClock.Instant
+        /// The connection through which was read last.
+        var connection: UInt64?
         /// The keys whose deferred entries are wanted again.
         var fetches: [KeyQueue] = []
         /// Its reader has ended: what comes now is handed back.

@@ -37,7 +37,7 @@ extension Consumer {
         }
         guard let partition = next, var comparison = tenures[partition].comparison else { return false }
         let epoch = tenures[partition].epoch
-        tenures[partition].settledMeanwhile = tenures[partition].settledMeanwhile ?? []
+        tenures[partition].settledMeanwhile = tenures[partition].settledMeanwhile ?? SettledEntries()
         let step = try await compare(&comparison, partition, of: share)
         guard tenures[partition].phase == .live, tenures[partition].epoch == epoch else { return true }
         comparison.pagesLeft -= 1
@@ -107,7 +107,9 @@ extension Consumer {
         guard tenure.phase == .live else { return nil }
         let inHand = held.byID(of: stream)
         let unknown = page.entries.filter { id, key in
-            if inHand[id] != nil || tenure.settledMeanwhile?.contains(id) == true { return false }
+            if inHand[id] != nil || tenure.settledMeanwhile?[stream.isRedelivery].contains(id) == true {
+                return false
+            }
             guard let key, id <= tenure.newest[stream.isRedelivery] else { return true }
             return !schedule.hasDeferred(id, of: stream, key: key)
         }

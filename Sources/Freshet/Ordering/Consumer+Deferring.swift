@@ -3,9 +3,11 @@ internal import Logging
 
 /// Reading deferred events again when their turn has come.
 extension Consumer {
-    /// A retry will not be handled here: its key need not wait for it.
+    /// A retry will not be handled here: its key need not wait for it. A replay's copy of the same event is no retry.
     func goOn(without retry: DecodedFields, _ partition: Int) {
-        guard let position = retry.originalID else { return }
+        guard let position = retry.originalID, retry.replayID == nil || retry.failedAttempts > 0 else {
+            return
+        }
         goOn(without: position, of: retry.event.partitionKey, partition)
     }
 
@@ -107,9 +109,10 @@ extension Consumer {
                 tenures[queue.partition].needsRestart = true
             }
         }
-        let (areTaken, more) = schedule.fetched(found, of: deferred.count, in: queue)
-        if areTaken { for entry in found { hold(entry) } }
-        if let more { fetchDeferred(of: more) }
+        // What is wanted next is seen when all of this round have been read.
+        if schedule.fetched(found, of: deferred.count, in: queue).areTaken {
+            for entry in found { hold(entry) }
+        }
     }
 
     /// Looks through the pending list for entries of keys whose ids were not kept.

@@ -27,6 +27,13 @@ extension Consumer {
         var entries: [String: [StreamEntry]] = [:]
         var replies = try await share.reader.send(pipeline, block: block ?? .zero).makeIterator()
         guard let first = replies.next() else { return [] }
+        let connection = share.reader.connectionNumber
+        defer { states[share.index].connection = connection }
+        if let last = states[share.index].connection, last != connection {
+            // The one before broke while nothing was read. What came now is pending, and among what is taken up.
+            restartTakeovers(of: share)
+            return []
+        }
         for (key, read) in try command.answer(from: first) { entries[key] = read }
         if entries.isEmpty, !looksAtOnce { return [] }
         if !looksAtOnce { replies = try await share.reader.send(looking).makeIterator() }

@@ -121,7 +121,7 @@ extension Consumer {
                 topic: topic.name, group: group, partition: partition, owner: name)
             tenure.claim = PartitionClaim(owner: name, epoch: fenced ?? epoch)
             tenure.phase = isDraining ? .leaving : .takingOver
-            tenure.settledMeanwhile = []
+            tenure.settledMeanwhile = SettledEntries()
             tenures[partition] = tenure
             options.observePartition?(partition, epoch, true)
             logger.info("took a partition", metadata: ["partition": "\(partition)", "epoch": "\(epoch)"])

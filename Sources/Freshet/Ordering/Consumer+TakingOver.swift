@@ -25,7 +25,7 @@ extension Consumer {
         tenures[partition].phase = .takingOver
         tenures[partition].takeover = Takeover()
         tenures[partition].comparison = nil
-        tenures[partition].settledMeanwhile = []
+        tenures[partition].settledMeanwhile = SettledEntries()
         tenures[partition].newest = NewestEntries()
         tenures[partition].needsRestart = false
     }
@@ -43,7 +43,7 @@ extension Consumer {
             tenures[partition].takeover.isRepeated = true
             throw error
         }
-        guard tenures[partition].epoch == epoch, tenures[partition].phase == .takingOver else { return true }
+        guard isTakingOver(partition, since: epoch) else { return true }
         tenures[partition].takeover.isRepeated = false
         if let next {
             tenures[partition].takeover.step = next
@@ -53,6 +53,12 @@ extension Consumer {
             logger.debug("took a partition over", metadata: ["partition": "\(partition)"])
         }
         return true
+    }
+
+    /// Whether it is still the same takeover, and goes on.
+    private func isTakingOver(_ partition: Int, since epoch: Int) -> Bool {
+        let tenure = tenures[partition]
+        return tenure.epoch == epoch && tenure.phase == .takingOver && !tenure.needsRestart
     }
 
     /// The next step; nil when this was the last one.
@@ -133,7 +139,7 @@ extension Consumer {
             held.all.filter { $0.stream.partition == partition && $0.stream.isRedelivery }.map(\.id))
         for retry in retries {
             if let id = retry.id,
-                inHand.contains(id) || tenures[partition].settledMeanwhile?.contains(id) == true
+                inHand.contains(id) || tenures[partition].settledMeanwhile?[true].contains(id) == true
             {
                 continue
             }
@@ -149,14 +155,17 @@ extension Consumer {
     {
         guard let stream else { return nil }
         let (askedAt, takeover) = (clock.now, tenures[stream.partition].takeover)
+        let epoch = tenures[stream.partition].epoch
         let count = min(room, states[share(of: stream.partition).index].mostEntries, options.limits.page)
         guard
             let page = try await heldEntries(
                 of: stream, after: position, count: count,
                 isCounted: takeover.isAfterCrash && !takeover.isRepeated)
         else { return nil }
+        // Of a takeover that has begun anew meanwhile the page is too old: the blocked and busy keys it relied on are forgotten.
+        guard isTakingOver(stream.partition, since: epoch) else { return nil }
         let inHand = held.byID(of: stream)
-        let settled = tenures[stream.partition].settledMeanwhile ?? []
+        let settled = tenures[stream.partition].settledMeanwhile?[stream.isRedelivery] ?? []
         let entries = zip(page.entries, page.deliveries).filter { entry, _ in
             inHand[entry.id] == nil && !settled.contains(entry.id)
         }
@@ -177,7 +186,8 @@ extension Consumer {
     func heldEntries(
         of stream: ReadStream, by holder: String? = nil, after position: StreamID, count: Int, isCounted: Bool
     ) async throws(RedisError) -> TakenUp? {
-        let who: [any RedisArgument] = [group.rawValue, name.rawValue, tenures[stream.partition].epoch]
+        let epoch = tenures[stream.partition].epoch
+        let who: [any RedisArgument] = [group.rawValue, name.rawValue, epoch]
         let reply = try await LeaseScripts.takeUp.run(
             on: share(of: stream.partition).reader,
             keys: [stream.key, broker.keys(topic.name, stream.partition).lease(group)],
@@ -187,7 +197,7 @@ extension Consumer {
             let deliveries = parts[1].array?.map({ $0.integer ?? 0 }), deliveries.count == entries.count,
             let gone = parts[2].array?.compactMap(\.streamID), let own = parts[4].integer
         else {
-            lose(stream.partition)
+            if tenures[stream.partition].epoch == epoch { lose(stream.partition) }
             return nil
         }
         report(deleted: gone)

@@ -80,6 +80,8 @@ extension Schedule {
             }
         }
         for queue in touched where !full.contains(ObjectIdentifier(queue)) {
+            // What a rewind has put before the search is not of this page.
+            if let overflow = queue[overflowOf: stream], overflow.first < search.from { continue }
             queue.advance(stream, behind: page.last ?? search.through)
         }
     }

@@ -25,7 +25,7 @@ struct Tenure {
     /// Waits for retries that the last comparison did not find, by position: the number of each wait.
     var missingBefore: [StreamID: Int] = [:]
     /// Entries that were settled while the pending list is gone through: a page can be older than that. Nil when none is.
-    var settledMeanwhile: Set<StreamID>?
+    var settledMeanwhile: SettledEntries?
     /// Of each stream, the newest entry that was taken up.
     var newest = NewestEntries()
     /// What is pending is to be taken up anew: the server may hold something for this consumer that is not in hand.
@@ -40,7 +40,20 @@ struct Tenure {
     init(keptUntil: ContinuousClock.Instant) { self.keptUntil = keptUntil }
 
     /// An entry of the partition was settled.
-    mutating func settled(_ id: StreamID) { settledMeanwhile?.insert(id) }
+    mutating func settled(_ id: StreamID, of stream: ReadStream) {
+        settledMeanwhile?[stream.isRedelivery].insert(id)
+    }
+}
+
+/// Entries of a partition's two streams: the same id can name one in each.
+struct SettledEntries {
+    private var log: Set<StreamID> = []
+    private var redelivery: Set<StreamID> = []
+
+    subscript(isRedelivery: Bool) -> Set<StreamID> {
+        get { isRedelivery ? redelivery : log }
+        _modify { if isRedelivery { yield &redelivery } else { yield &log } }
+    }
 }
 
 /// The newest entries of a partition's two streams.

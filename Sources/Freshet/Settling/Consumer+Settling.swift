@@ -104,7 +104,7 @@ extension Consumer {
 
     /// The entry has left the pending list, or was not on it.
     private func left(_ entry: HeldEntry) {
-        if isOrdered { tenures[entry.stream.partition].settled(entry.id) }
+        if isOrdered { tenures[entry.stream.partition].settled(entry.id, of: entry.stream) }
     }
 
     /// So many endings are one script's: the server serves nobody else meanwhile.
@@ -177,8 +177,10 @@ extension Consumer {
                 if result == -1, isOrdered, asOwner == tenures[stream.partition].epoch {
                     // The lease is another's, or the server came back without it: nothing may start behind this event.
                     lose(stream.partition)
-                } else {
-                    goOn(withoutRetryOf: entry)
+                } else if isOrdered, entry.stage == .comingBack {
+                    // The server may have come back with a retry of the event, or give it out again: it is looked for, and only
+                    // when there is none its key goes on.
+                    tenures[stream.partition].needsRestart = true
                 }
             }
         }
