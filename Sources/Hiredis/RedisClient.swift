@@ -181,7 +181,8 @@ public final class RedisClient: Sendable {
         return capabilities
     }
 
-    /// Which of its connections the client uses, counted from 1; nil before the first, and in a cluster, where it has several.
+    /// Which of its connections the client uses, counted from 1; nil before the first, and in a cluster,
+    /// where it has several.
     package var connectionNumber: UInt64? {
         guard case .connection(let core, _) = backend else { return nil }
         return core.identity.withLock { $0?.generation }

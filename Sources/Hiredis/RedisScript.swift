@@ -62,7 +62,8 @@ public final class RedisScript: Sendable {
         return replies
     }
 
-    /// A call of the script by its digest, to be sent later: a server that does not know the script answers NOSCRIPT.
+    /// A call of the script by its digest, to be sent later: a server that does not know the script answers
+    /// NOSCRIPT.
     package func call(
         keys: [String], argumentCount: Int, _ write: (inout CommandWriter) -> Void
     ) -> RedisPipeline {

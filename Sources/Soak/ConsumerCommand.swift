@@ -24,8 +24,8 @@ struct ConsumerCommand: AsyncParsableCommand {
     /// The longest that a handler takes, in milliseconds.
     @Option var longest: Int
     @Option var concurrency: Int
-    /// Of the groups with an order whose names begin with "tight", or of all: deferred ids, entries a page, waiting events a
-    /// key; production's when there are none.
+    /// Of the groups with an order whose names begin with "tight", or of all: deferred ids, entries a page,
+    /// waiting events a key; production's when there are none.
     @Option var limits: [Int] = []
     /// One handler in so many takes three leases.
     @Option var hang = 0

@@ -66,7 +66,8 @@ struct Stage: Sendable {
     var broker: Broker { work.broker }
     var topic: Topic { work.topic }
 
-    /// The server loses what it has written since a snapshot a moment ago: what a failover to a replica that lags does.
+    /// The server loses what it has written since a snapshot a moment ago: what a failover to a replica that
+    /// lags does.
     ///
     /// - Parameter work: how long the server goes on after the snapshot.
     func loseLastWrites(after work: Duration) async throws {

@@ -5,7 +5,8 @@ import Hiredis
 import ServiceLifecycle
 import Testing
 
-/// A server that comes back from an older snapshot, as a new primary that lagged does: what it acknowledged since is gone.
+/// A server that comes back from an older snapshot, as a new primary that lagged does: what it acknowledged
+/// since is gone.
 @Suite struct LossTests {
     /// A service and a server that only keeps what was there at its last SAVE.
     private struct Rig {
@@ -221,7 +222,8 @@ import Testing
                         (try? await RelayTests.log(brokers[1])) == ["p0"]
                     }
                     try await clients[1].send(RedisCommand("REPLICAOF", "NO", "ONE"))
-                    // One process is with the new primary before the other, which publishes on the old one once more.
+                    // One process is with the new primary before the other, which publishes on the old one
+                    // once more.
                     try await running(b.relay) {
                         try await RelayTests.write(1, to: b, prefix: "n")
                         try await eventually("on the new one") {

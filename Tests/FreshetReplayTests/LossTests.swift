@@ -6,8 +6,8 @@ import Hiredis
 import Synchronization
 import Testing
 
-/// A server that is killed and comes back from an older snapshot while a replay is under way: what a failover to a replica that
-/// lags does.
+/// A server that is killed and comes back from an older snapshot while a replay is under way: what a failover
+/// to a replica that lags does.
 @Suite struct LossTests {
     private let tester = Operator("tester", reason: "a test")
     private static let count = 5000

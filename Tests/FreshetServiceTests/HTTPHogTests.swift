@@ -6,7 +6,8 @@ import Testing
 
 @testable import FreshetService
 
-/// Clients that send without an end, from threads of their own, and what becomes of Swift's shared pool meanwhile.
+/// Clients that send without an end, from threads of their own, and what becomes of Swift's shared pool
+/// meanwhile.
 @Suite(.serialized) struct HTTPHogTests {
     @Test func `headers without an end take no thread of Swift's pool`() async throws {
         let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }

@@ -4,7 +4,8 @@ import Hiredis
 import Synchronization
 import Testing
 
-/// Leases, idle times and pauses go by the server's wall clock. docs/failover.md says what a step of it does; nothing worse happens.
+/// Leases, idle times and pauses go by the server's wall clock. docs/failover.md says what a step of it does;
+/// nothing worse happens.
 @Suite struct ClockStepTests {
     private struct Hiccup: Error {}
 

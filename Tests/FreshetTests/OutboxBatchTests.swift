@@ -23,7 +23,8 @@ import Testing
             }
         }
 
-        /// Publishes these as the batch of this mark; returns how many were taken, or the mark that the log has.
+        /// Publishes these as the batch of this mark; returns how many were taken, or the mark that the log
+        /// has.
         func publish(_ ids: [String], _ mark: Int64, after previous: Int64, at time: Timestamp? = nil)
             async throws -> (taken: Int?, mark: Int64?)
         {

@@ -129,7 +129,8 @@ import Testing
         try await publish(2000..<2001)
         try await eventually("it is trimmed") { try await length() <= 220 }
 
-        // A group that is declared and has not started needs them: this is not the publishers' business any more.
+        // A group that is declared and has not started needs them: this is not the publishers' business any
+        // more.
         try await broker.declare(
             TopicDeclaration(topic, groups: [GroupDeclaration("late")], retention: Retention(count: 10)))
         try await publish(3000..<4000)

@@ -243,15 +243,16 @@ extension Consumer {
         if isOrdered, tenures[partition].claim == entry.claim { lose(partition) }
     }
 
-    /// The handler was cancelled, its partition is lost, or the entry is this consumer's no more: it is not settled here.
+    /// The handler was cancelled, its partition is lost, or the entry is this consumer's no more: it is not
+    /// settled here.
     func abandon(_ entry: HeldEntry) {
         if Task.isCancelled { leaveUnsettled(1) }
         probeEnded(entry)
         forget(entry)
     }
 
-    /// The entry is not pending here any more. With an order its key goes on as soon as what the server has of it is known: a retry,
-    /// or the event once more.
+    /// The entry is not pending here any more. With an order its key goes on as soon as what the server has
+    /// of it is known: a retry, or the event once more.
     func leaveToServer(_ entry: HeldEntry) {
         probeEnded(entry)
         finished(entry, .comesBack)

@@ -118,8 +118,8 @@ extension Consumer {
         suspects: [StreamID: Int] = [:]
     ) {
         if isOrdered {
-            // A partition that was lost while the server was asked: its next owner has these, or will. One whose pending entries
-            // are gone through anew: they are among these.
+            // A partition that was lost while the server was asked: its next owner has these, or will. One
+            // whose pending entries are gone through anew: they are among these.
             let phase = tenures[stream.partition].phase
             switch source {
             case .claim: guard phase == .takingOver else { return }

@@ -17,8 +17,9 @@ public struct Delivery: Sendable {
     public let attempt: Int
     /// The replay that brought it, or nil when it came by itself.
     public let replay: DeliveryReplay?
-    /// Whether the event stood in the log before the group was made there: the group sees for the first time what others have long
-    /// acted on. False where nobody knows when that was (a group of before Freshet kept it), and in a rebuild.
+    /// Whether the event stood in the log before the group was made there: the group sees for the first time
+    /// what others have long acted on. False where nobody knows when that was (a group of before Freshet kept
+    /// it), and in a rebuild.
     public let isHistory: Bool
     /// Who owns the partition, with `.perKey`; nil without an order.
     public let claim: PartitionClaim?

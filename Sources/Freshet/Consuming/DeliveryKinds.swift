@@ -1,5 +1,6 @@
-/// Which deliveries a handler is for. One that does not say is for those that come by themselves or are redelivered, and keeps its
-/// service from being rebuilt; one whose effects are all in records (`On(_:in:)`) is for all.
+/// Which deliveries a handler is for. One that does not say is for those that come by themselves or are
+/// redelivered, and keeps its service from being rebuilt; one whose effects are all in records (`On(_:in:)`)
+/// is for all.
 ///
 ///     On(OrderPlaced.self, for: [.live, .redelivery]) { order, delivery in try await charge(order) }
 ///

@@ -16,12 +16,11 @@ extension Broker {
     ) async throws(FreshetError) -> [StreamID] {
         let topicKey = namespace.topicKey(topic.name)
         try await heedForgotten(group, of: topic, isKnown: !starts.isEmpty)
-        _ = try await send(RedisCommand("HSETNX", topicKey, "partitions", topic.partitions))
-        let known = try await send(RedisCommand("HGET", topicKey, "partitions")).integer
-        guard known == topic.partitions else {
+        let known = try await agreed("partitions", "\(topic.partitions)", in: topicKey)
+        guard known == "\(topic.partitions)" else {
             throw FreshetError(
                 .refused,
-                "the topic '\(topic.name)' has \(known ?? 0) partitions, and this program says \(topic.partitions)"
+                "the topic '\(topic.name)' has \(known) partitions, and this program says \(topic.partitions)"
             )
         }
         try await agree(on: topic.kind, for: group, topicKey)
@@ -30,7 +29,8 @@ extension Broker {
         for partition in 0..<topic.partitions {
             let keys = keys(topic.name, partition)
             let field = "start:\(group):\(partition)"
-            if try await send(RedisCommand("HGET", topicKey, field)).isNull {
+            var from = try await send(RedisCommand("HGET", topicKey, field)).streamID
+            if from == nil {
                 let first =
                     partition < starts.count
                     ? starts[partition] : start.lastSkipped(newest: try await newestID(of: keys.events))
@@ -39,15 +39,26 @@ extension Broker {
                     _ = try await send(
                         RedisCommand("HSETNX", topicKey, Self.madeField(group), now.description))
                 }
-                _ = try await send(RedisCommand("HSETNX", topicKey, field, first))
+                from = StreamID(try await agreed(field, "\(first)", in: topicKey))
             }
-            let from =
-                try await send(RedisCommand("HGET", topicKey, field)).streamID ?? .zero
-            try await createGroup(group, on: keys.events, after: from)
+            let position = from ?? .zero
+            try await createGroup(group, on: keys.events, after: position)
             try await createGroup(group, on: keys.redelivery(group), after: .zero)
-            resolved.append(from)
+            resolved.append(position)
         }
         return resolved
+    }
+
+    /// The value of a field of the topic's hash, which the first program decides. A server can lose it between
+    /// the two requests: then it is decided again.
+    private func agreed(_ field: String, _ value: String, in key: String) async throws(FreshetError)
+        -> String
+    {
+        for _ in 0..<10 {
+            _ = try await send(RedisCommand("HSETNX", key, field, value))
+            if let known = try await send(RedisCommand("HGET", key, field)).string { return known }
+        }
+        throw FreshetError(.busy, "\(key) loses its field '\(field)' again and again")
     }
 
     /// When a group was made for the first time, by the server's clock; nil when nobody knows.
@@ -77,15 +88,13 @@ extension Broker {
     private func agree(on kind: TopicKind, for group: GroupName, _ topicKey: String)
         async throws(FreshetError)
     {
-        _ = try await send(RedisCommand("HSETNX", topicKey, "kind", kind.rawValue))
-        let known = try await send(RedisCommand("HGET", topicKey, "kind")).string ?? ""
+        let known = try await agreed("kind", kind.rawValue, in: topicKey)
         guard known == kind.rawValue else {
             throw FreshetError(
                 .refused, "\(topicKey) is a \(known), and this program says '\(kind.rawValue)'")
         }
         guard kind == .queue else { return }
-        _ = try await send(RedisCommand("HSETNX", topicKey, "queue", group.rawValue))
-        let reader = try await send(RedisCommand("HGET", topicKey, "queue")).string ?? ""
+        let reader = try await agreed("queue", group.rawValue, in: topicKey)
         guard reader == group.rawValue else {
             throw FreshetError(
                 .refused,
@@ -99,8 +108,7 @@ extension Broker {
         async throws(FreshetError)
     {
         let field = "order:\(group)"
-        _ = try await send(RedisCommand("HSETNX", topicKey, field, ordering.rawValue))
-        let known = try await send(RedisCommand("HGET", topicKey, field)).string ?? ""
+        let known = try await agreed(field, ordering.rawValue, in: topicKey)
         guard known == ordering.rawValue else {
             throw FreshetError(
                 .refused,

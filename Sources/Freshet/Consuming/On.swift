@@ -4,8 +4,9 @@
 /// pause, until the attempts are used up and it becomes a dead letter. The same event can be delivered more than once:
 /// keep effects in records (see FreshetRecords), or make them safe to repeat.
 ///
-/// **Rebuilds.** A handler whose effects are all in a service's records (`On(_:in:)` in FreshetRecords) runs when these are made anew from
-/// the history. Any other runs then only when it says so (`for:`); a service of which a handler has not said is not rebuilt.
+/// **Rebuilds.** A handler whose effects are all in a service's records (`On(_:in:)` in FreshetRecords) runs
+/// when these are made anew from the history. Any other runs then only when it says so (`for:`); a service of
+/// which a handler has not said is not rebuilt.
 public struct On: Sendable {
     typealias Handle = @Sendable (Delivery) async throws -> Void
     typealias Prepare = @Sendable (Event) throws(FreshetError) -> Handle

@@ -73,7 +73,8 @@ public struct Subscription: Service {
     /// lease.
     package var unsettled: Int { core.unsettled }
 
-    /// Why it would not start, as far as that is known without a server: a gap between the versions of an event.
+    /// Why it would not start, as far as that is known without a server: a gap between the versions of an
+    /// event.
     package var problem: FreshetError? { core.handlers.problem }
 
     func handler(forRebuildOf type: EventType) -> Handler? { core.handlers[type, .rebuild] }

@@ -4,7 +4,8 @@ internal import Synchronization
 
 /// What a subscription has done so far, for tests and displays. The same counts go to swift-metrics with the topic and the
 /// group as labels: the five endings as `freshet_settled_total` by `outcome`, the others each under a name of its own
-/// (`freshet_ignored_total`, `freshet_fenced_total`, `freshet_lost_total`, `freshet_claims_total`, `freshet_recovered_total`).
+/// (`freshet_ignored_total`, `freshet_fenced_total`, `freshet_lost_total`, `freshet_claims_total`,
+/// `freshet_recovered_total`).
 public final class SubscriptionCounters: Sendable {
     private let counts = Guarded<[Int]>(Array(repeating: 0, count: Outcome.allCases.count))
     private let counters: [Counter]

@@ -10,9 +10,10 @@ public struct SubscriptionOptions: Sendable {
     /// How long a consumer that shows no sign of life keeps its events, and its partitions; then another one takes them. A
     /// handler may run longer: the claim is renewed while it does. 10 s by default.
     public var lease = Duration.seconds(10)
-    /// From where on handlers act that do more than change records: events before it are seen only by handlers whose effects are all in
-    /// records (`On(_:in:)` in FreshetRecords), and count as ignored for others. `.latest` is the moment at which the group was made: a
-    /// new group then reads all history into its records, and sends no mail for the past. Nil by default: all act on everything.
+    /// From where on handlers act that do more than change records: events before it are seen only by
+    /// handlers whose effects are all in records (`On(_:in:)` in FreshetRecords), and count as ignored for
+    /// others. `.latest` is the moment at which the group was made: a new group then reads all history into
+    /// its records, and sends no mail for the past. Nil by default: all act on everything.
     public var actingFrom: StartPosition?
     /// What happens when a handler throws.
     public var retry = RetryPolicy()

@@ -13,9 +13,9 @@ struct Comparison {
     static let pages = 20
 }
 
-/// Once a lease what the server holds for this consumer is compared with what is in hand. They differ when a server came back
-/// without its last writes, a settlement was given up, or entries were deleted: then entries are pending that nobody would
-/// handle, or keys wait for retries that exist nowhere.
+/// Once a lease what the server holds for this consumer is compared with what is in hand. They differ when a
+/// server came back without its last writes, a settlement was given up, or entries were deleted: then entries
+/// are pending that nobody would handle, or keys wait for retries that exist nowhere.
 extension Consumer {
     /// A comparison of the partition begins, unless there is nothing to compare.
     ///
@@ -80,8 +80,8 @@ extension Consumer {
         }
     }
 
-    /// Keys that wait for retries which two comparisons did not find go on. Once is not enough: a retry can move while the
-    /// pages are read.
+    /// Keys that wait for retries which two comparisons did not find go on. Once is not enough: a retry can
+    /// move while the pages are read.
     private func goOn(withoutMissing missing: [StreamID: (key: String, number: Int)], _ partition: Int) {
         let before = tenures[partition].missingBefore
         tenures[partition].missingBefore = missing.mapValues(\.number)
@@ -98,7 +98,8 @@ extension Consumer {
         }
     }
 
-    /// Looks for entries of a page that are not in hand; returns where to go on, or nil at the end, also when there are some.
+    /// Looks for entries of a page that are not in hand; returns where to go on, or nil at the end, also when
+    /// there are some.
     private func compare(_ stream: ReadStream?, _ after: StreamID) async throws(RedisError) -> StreamID? {
         guard let stream else { return nil }
         let page = try await pendingPage(

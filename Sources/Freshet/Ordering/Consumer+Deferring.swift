@@ -3,7 +3,8 @@ internal import Logging
 
 /// Reading deferred events again when their turn has come.
 extension Consumer {
-    /// A retry will not be handled here: its key need not wait for it. A replay's copy of the same event is no retry.
+    /// A retry will not be handled here: its key need not wait for it. A replay's copy of the same event is
+    /// no retry.
     func goOn(without retry: DecodedFields, _ partition: Int) {
         guard let position = retry.originalID, retry.replayID == nil || retry.failedAttempts > 0 else {
             return
@@ -49,7 +50,8 @@ extension Consumer {
         }
     }
 
-    /// Reads the next entries of these keys. A reply that is missing or an error leaves its key's entries deferred.
+    /// Reads the next entries of these keys. A reply that is missing or an error leaves its key's entries
+    /// deferred.
     private func fetch(_ queues: [KeyQueue]) async throws(RedisError) {
         let readAt = clock.now
         var pipeline = RedisPipeline()

@@ -1,12 +1,13 @@
 internal import Hiredis
 internal import Logging
 
-/// What the server has given to others, and belongs to a partition's owner: without it a key's order would have a gap.
+/// What the server has given to others, and belongs to a partition's owner: without it a key's order would
+/// have a gap.
 extension Consumer {
     /// Reads, and looks whether an earlier owner has got entries of these streams meanwhile: a process that was frozen
     /// while it waited for new events is given some by the server, long after it has lost the partition. They are taken back,
-    /// and belong before what comes after them. The same look shows what this consumer holds, and once a lease that is compared
-    /// with what is in hand.
+    /// and belong before what comes after them. The same look shows what this consumer holds, and once a
+    /// lease that is compared with what is in hand.
     ///
     /// - Parameter block: how long the server waits for new entries; nil not at all.
     func readInOrder(_ streams: [ReadStream], count: Int, block: Duration?, on share: Share)
@@ -30,7 +31,8 @@ extension Consumer {
         let connection = share.reader.connectionNumber
         defer { states[share.index].connection = connection }
         if let last = states[share.index].connection, last != connection {
-            // The one before broke while nothing was read. What came now is pending, and among what is taken up.
+            // The one before broke while nothing was read. What came now is pending, and among what is taken
+            // up.
             restartTakeovers(of: share)
             return []
         }

@@ -208,8 +208,8 @@ extension Consumer {
         for partition in tenures.indices { leave(partition) }
     }
 
-    /// The partitions that may be given to another consumer: idle ones first, and none whose handlers kept it here before and
-    /// still run.
+    /// The partitions that may be given to another consumer: idle ones first, and none whose handlers kept it
+    /// here before and still run.
     private var givable: [Int] {
         var running = Array(repeating: 0, count: tenures.count)
         for entry in held.all where entry.stage == .running { running[entry.stream.partition] += 1 }
@@ -218,7 +218,8 @@ extension Consumer {
         }.sorted { running[$0] < running[$1] }
     }
 
-    /// For how long a partition that is to be given away waits for its handlers, which start nothing meanwhile.
+    /// For how long a partition that is to be given away waits for its handlers, which start nothing
+    /// meanwhile.
     private var longestLeaving: Duration { options.lease / 4 }
 
     /// When a partition that is to be given away stays, unless its handlers end before.
@@ -229,7 +230,8 @@ extension Consumer {
         }
     }
 
-    /// A partition whose handlers do not end stays: its other keys go on, and another partition is given instead.
+    /// A partition whose handlers do not end stays: its other keys go on, and another partition is given
+    /// instead.
     private func keepWhatIsStuck() async {
         guard let due = stuckDue, due <= clock.now else { return }
         for partition in tenures.indices

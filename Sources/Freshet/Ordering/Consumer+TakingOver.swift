@@ -1,14 +1,14 @@
 internal import Hiredis
 internal import Logging
 
-/// Taking up what is pending of a partition: what its last owner left, or, after a lost connection, what the server holds for this
-/// consumer.
+/// Taking up what is pending of a partition: what its last owner left, or, after a lost connection, what the
+/// server holds for this consumer.
 extension Consumer {
     // MARK: - Beginning anew
 
-    /// Takes up anew what is pending of a share's partitions: a reply may be lost, and the server may have come back without its
-    /// last writes, so that entries are pending, waiting or given out that this process knows otherwise. To be called by the task
-    /// that reads.
+    /// Takes up anew what is pending of a share's partitions: a reply may be lost, and the server may have
+    /// come back without its last writes, so that entries are pending, waiting or given out that this process
+    /// knows otherwise. To be called by the task that reads.
     func restartTakeovers(of share: Share, onlyWanted: Bool = false) {
         guard isOrdered else { return }
         for partition in share.partitions where !onlyWanted || tenures[partition].needsRestart {
@@ -16,7 +16,8 @@ extension Consumer {
         }
     }
 
-    /// Nothing of the partition starts until what is pending was gone through from the beginning; what runs goes on.
+    /// Nothing of the partition starts until what is pending was gone through from the beginning; what runs
+    /// goes on.
     private func restartTakeover(of partition: Int) {
         guard [.live, .takingOver].contains(tenures[partition].phase) else { return }
         for entry in lanes.takeGathered(of: partition) { forget(entry) }
@@ -88,8 +89,8 @@ extension Consumer {
 
     // MARK: - Retries
 
-    /// A retry at the server: the key that waits for it, the position in the log of its event, and its place in the redelivery
-    /// stream when it is due.
+    /// A retry at the server: the key that waits for it, the position in the log of its event, and its place
+    /// in the redelivery stream when it is due.
     struct FoundRetry {
         let key: String
         let position: StreamID
@@ -162,7 +163,8 @@ extension Consumer {
                 of: stream, after: position, count: count,
                 isCounted: takeover.isAfterCrash && !takeover.isRepeated)
         else { return nil }
-        // Of a takeover that has begun anew meanwhile the page is too old: the blocked and busy keys it relied on are forgotten.
+        // Of a takeover that has begun anew meanwhile the page is too old: the blocked and busy keys it
+        // relied on are forgotten.
         guard isTakingOver(stream.partition, since: epoch) else { return nil }
         let inHand = held.byID(of: stream)
         let settled = tenures[stream.partition].settledMeanwhile?[stream.isRedelivery] ?? []
@@ -181,8 +183,9 @@ extension Consumer {
         let last: StreamID?
     }
 
-    /// A page of what consumers hold of a stream behind a position, or one of them, as our own; nil when the partition is lost.
-    /// Through the connection that reads, because a read that was given up may still run, and what it brings is to be seen.
+    /// A page of what consumers hold of a stream behind a position, or one of them, as our own; nil when the
+    /// partition is lost. Through the connection that reads, because a read that was given up may still run,
+    /// and what it brings is to be seen.
     func heldEntries(
         of stream: ReadStream, by holder: String? = nil, after position: StreamID, count: Int, isCounted: Bool
     ) async throws(RedisError) -> TakenUp? {

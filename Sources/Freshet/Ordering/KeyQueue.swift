@@ -1,9 +1,9 @@
 internal import DequeModule
 internal import Hiredis
 
-/// The events of one key in the order of the log: at most one runs, a few wait in memory, the others are deferred: known by id
-/// only, and read again when their turn comes. Beyond a limit even the ids are not kept: the pending list at the server
-/// has them, and is searched when the key gets there.
+/// The events of one key in the order of the log: at most one runs, a few wait in memory, the others are
+/// deferred: known by id only, and read again when their turn comes. Beyond a limit even the ids are not
+/// kept: the pending list at the server has them, and is searched when the key gets there.
 final class KeyQueue {
     /// An entry whose payload is not in memory.
     struct Deferred {
@@ -13,7 +13,8 @@ final class KeyQueue {
         let position: StreamID
     }
 
-    /// The entries of a stream that are deferred without their ids: from the first to the last, all that are pending.
+    /// The entries of a stream that are deferred without their ids: from the first to the last, all that are
+    /// pending.
     struct Overflow {
         var first: StreamID
         var last: StreamID

@@ -6,9 +6,10 @@ internal import Hiredis
 enum LeaseScripts {
     /// Takes a partition that is free, or one's own.
     ///
-    /// KEYS lease epochs; ARGV consumer milliseconds group. Returns {epoch, 1 when the last owner gave it back}, or {-1, owner}
-    /// when it is another's. An epoch is the server's time, and higher than the one before it also when that clock was set
-    /// back: `epochs` keeps the last one of each group when the lease has expired.
+    /// KEYS lease epochs; ARGV consumer milliseconds group. Returns {epoch, 1 when the last owner gave it
+    /// back}, or {-1, owner} when it is another's. An epoch is the server's time, and higher than the one
+    /// before it also when that clock was set back: `epochs` keeps the last one of each group when the lease
+    /// has expired.
     static let take = RedisScript(
         """
         local lease = redis.call('HMGET', KEYS[1], 'owner', 'epoch')
@@ -103,8 +104,8 @@ enum LeaseScripts {
         return {found, #members}
         """)
 
-    /// As `delayedKeys`, of the retries in a redelivery stream, with the id of each. KEYS redelivery; ARGV after count; {what was
-    /// found, the last id that was looked at, or '' at the end}.
+    /// As `delayedKeys`, of the retries in a redelivery stream, with the id of each. KEYS redelivery; ARGV
+    /// after count; {what was found, the last id that was looked at, or '' at the end}.
     static let dueKeys = RedisScript(
         """
         local found, last = {}, ''
@@ -126,9 +127,11 @@ enum LeaseScripts {
         return {found, last}
         """)
 
-    /// What a consumer holds of a stream, with the key of each entry: 'k' and the key, or '' when it has none or is gone.
+    /// What a consumer holds of a stream, with the key of each entry: 'k' and the key, or '' when it has none
+    /// or is gone.
     ///
-    /// KEYS stream; ARGV group consumer from to count. Returns {{id, key, ...}, the last id or '' at the end}.
+    /// KEYS stream; ARGV group consumer from to count. Returns {{id, key, ...}, the last id or '' at the
+    /// end}.
     static let pendingKeys = RedisScript(
         """
         local found, last = {}, ''
@@ -151,8 +154,9 @@ enum LeaseScripts {
     /// Takes what consumers hold, or one of them, behind a position, in the order of the stream.
     ///
     /// KEYS stream lease; ARGV group consumer epoch position count counted(0|1) [holder]. Returns {entries, how often each was
-    /// delivered, ids that are gone, the last id or '' at the end, how many were this consumer's already}, or nothing when the
-    /// partition is not ours any more. With `counted` each counts one more delivery: it was not handed over in good order.
+    /// delivered, ids that are gone, the last id or '' at the end, how many were this consumer's already}, or
+    /// nothing when the partition is not ours any more. With `counted` each counts one more delivery: it was
+    /// not handed over in good order.
     static let takeUp = RedisScript(
         """
         local lease = redis.call('HMGET', KEYS[2], 'owner', 'epoch')

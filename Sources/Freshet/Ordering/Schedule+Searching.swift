@@ -18,7 +18,8 @@ struct PendingPage {
 }
 
 extension Schedule {
-    /// The search that finds the next entries of these keys, which have none in memory; nil when none of them needs one.
+    /// The search that finds the next entries of these keys, which have none in memory; nil when none of them
+    /// needs one.
     ///
     /// - Parameter newest: of a stream, the newest entry that was taken up.
     mutating func search(for queues: [KeyQueue], newest: (ReadStream) -> StreamID) -> DeferredSearch? {
@@ -44,8 +45,8 @@ extension Schedule {
             && queue.hasOverflow
     }
 
-    /// Takes the ids that a search found, for its keys and for others that have room: the same page is not to be looked at for
-    /// each of them.
+    /// Takes the ids that a search found, for its keys and for others that have room: the same page is not to
+    /// be looked at for each of them.
     ///
     /// - Parameter page: nil when the search failed.
     mutating func searched(_ search: DeferredSearch, _ page: PendingPage?) {
@@ -54,7 +55,8 @@ extension Schedule {
         for queue in wanted { queue.isFetching = false }
         guard let page else { return }
         guard search.from <= search.through else {
-            // Nothing of it was taken up in this process; a comparison with the pending list finds what there is.
+            // Nothing of it was taken up in this process; a comparison with the pending list finds what there
+            // is.
             for queue in wanted { queue[overflowOf: stream] = nil }
             return
         }

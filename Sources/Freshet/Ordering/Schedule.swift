@@ -145,8 +145,8 @@ struct Schedule {
 
     // MARK: - Deferred entries
 
-    /// The next deferred entries of a key, to be read again and given to `fetched`. None when the key waits for something else,
-    /// or when its next entries have to be searched.
+    /// The next deferred entries of a key, to be read again and given to `fetched`. None when the key waits
+    /// for something else, or when its next entries have to be searched.
     mutating func fetch(_ queue: KeyQueue) -> [KeyQueue.Deferred] {
         guard !queue.isDropped, !queue.isFetching, !queue.isBusy, queue.blockers.isEmpty else { return [] }
         let most = max(1, min(limits.waitingPerKey, mostWaiting - waitingCount))
@@ -216,8 +216,8 @@ struct Schedule {
         return dropped
     }
 
-    /// Forgets what has not started of a partition; keys whose entries run stay busy, and those whose retry is being put off
-    /// stay blocked.
+    /// Forgets what has not started of a partition; keys whose entries run stay busy, and those whose retry
+    /// is being put off stay blocked.
     ///
     /// - Parameter begun: what of the partition is in hand and has started.
     mutating func restart(_ partition: Int, keeping begun: [HeldEntry]) -> [HeldEntry] {
@@ -260,7 +260,8 @@ struct Schedule {
         deferredCounts[queue.partition, default: 0] += 1
     }
 
-    /// Whether another deferred id of the key is kept: a part of the partition's share, so that one key leaves room for others.
+    /// Whether another deferred id of the key is kept: a part of the partition's share, so that one key
+    /// leaves room for others.
     func mayRemember(_ queue: KeyQueue) -> Bool {
         let perKey = max(limits.waitingPerKey, limits.deferred / 8)
         return queue.deferred.count < perKey && deferredCounts[queue.partition, default: 0] < limits.deferred

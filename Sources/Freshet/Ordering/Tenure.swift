@@ -24,11 +24,13 @@ struct Tenure {
     var comparison: Comparison?
     /// Waits for retries that the last comparison did not find, by position: the number of each wait.
     var missingBefore: [StreamID: Int] = [:]
-    /// Entries that were settled while the pending list is gone through: a page can be older than that. Nil when none is.
+    /// Entries that were settled while the pending list is gone through: a page can be older than that. Nil
+    /// when none is.
     var settledMeanwhile: SettledEntries?
     /// Of each stream, the newest entry that was taken up.
     var newest = NewestEntries()
-    /// What is pending is to be taken up anew: the server may hold something for this consumer that is not in hand.
+    /// What is pending is to be taken up anew: the server may hold something for this consumer that is not in
+    /// hand.
     var needsRestart = false
     /// Since when the partition is to be given to another consumer.
     var leavingSince: ContinuousClock.Instant?

@@ -8,8 +8,8 @@ extension Publisher {
     /// The events cost nothing before something went wrong. First the broken connection is ended at the server, so that what
     /// it has not read yet does not come later.
     ///
-    /// An event that is missing though a later one of its partition is there was refused before the connection broke. It is not
-    /// added behind that one: its outcome is an error.
+    /// An event that is missing though a later one of its partition is there was refused before the
+    /// connection broke. It is not added behind that one: its outcome is an error.
     ///
     /// - Parameter bounds: of each partition an entry that stands before what may have arrived.
     package func addMissing(

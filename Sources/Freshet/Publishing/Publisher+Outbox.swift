@@ -30,23 +30,26 @@ package struct OutboxBatch: Sendable {
 
 /// How the publication of an outbox's batch ended.
 package enum OutboxPublication: Sendable {
-    /// The first events are published, each with its position, or nil for one that waits for its time. A full partition takes
-    /// fewer than all.
+    /// The first events are published, each with its position, or nil for one that waits for its time. A full
+    /// partition takes fewer than all.
     case published([StreamID?])
-    /// Nothing was added: the partition's mark is another one, lower after a loss, or as high as the batch's own.
+    /// Nothing was added: the partition's mark is another one, lower after a loss, or as high as the batch's
+    /// own.
     case refused(mark: Int64)
 }
 
-/// High-water marks: a number beside each log, in the same slot, that rises with each batch of an outbox in the same step as the
-/// batch is added. Whatever loses the batch (a restart from a snapshot, a replica that lagged, a primary that was cut off) loses the
-/// number with it, since servers copy and keep writes in their order. So one number tells what of the outbox a server has
-/// ever had, also of entries that were trimmed, or settled in a queue, and no batch can be added to a server that lacks the one before.
+/// High-water marks: a number beside each log, in the same slot, that rises with each batch of an outbox in
+/// the same step as the batch is added. Whatever loses the batch (a restart from a snapshot, a replica that
+/// lagged, a primary that was cut off) loses the number with it, since servers copy and keep writes in their
+/// order. So one number tells what of the outbox a server has ever had, also of entries that were trimmed, or
+/// settled in a queue, and no batch can be added to a server that lacks the one before.
 extension Publisher {
-    /// Publishes the events of a batch, all or, into a partition with a limit, the first that fit; nothing when the
-    /// partition lacks earlier events of the outbox.
+    /// Publishes the events of a batch, all or, into a partition with a limit, the first that fit; nothing
+    /// when the partition lacks earlier events of the outbox.
     ///
-    /// It is waited for what the topic's durability asks for, and an event that has not survived that in time counts as published all
-    /// the same: its outbox has it still, and publishes it again should it be lost. To add it again now would fill the log.
+    /// It is waited for what the topic's durability asks for, and an event that has not survived that in time
+    /// counts as published all the same: its outbox has it still, and publishes it again should it be lost.
+    /// To add it again now would fill the log.
     package func publish(_ batch: OutboxBatch) async throws(FreshetError) -> OutboxPublication {
         let now = batch.events.indices.filter { batch.events[$0].deliverAt == nil }
         guard let tracing, !now.isEmpty else { return try await add(batch, batch.events) }
@@ -98,7 +101,8 @@ extension Publisher {
         return .published(ids.map(\.streamID))
     }
 
-    /// The mark of an outbox that a partition has: everything of the outbox with a mark that is no higher is, or was, in it.
+    /// The mark of an outbox that a partition has: everything of the outbox with a mark that is no higher is,
+    /// or was, in it.
     package func mark(of outbox: String, _ partition: Int) async throws(FreshetError) -> Int64 {
         let reply = try await broker.run(OutboxScripts.mark, keys: keys(outbox, partition))
         guard let mark = reply.integer else {
@@ -160,9 +164,10 @@ private enum OutboxScripts {
     /// KEYS log scheduled published. Returns the mark.
     static let mark = RedisScript(high + "return high()")
 
-    /// KEYS log scheduled published; ARGV limit (-1 is none) mark previous, and for each event when it is due ('' is now), how many
-    /// arguments follow, these. Returns the position of each that was added, '' for one that waits; or the mark when it is
-    /// not the right one. What adds comes before the mark: a failure of the first ends the script with nothing changed.
+    /// KEYS log scheduled published; ARGV limit (-1 is none) mark previous, and for each event when it is due
+    /// ('' is now), how many arguments follow, these. Returns the position of each that was added, '' for one
+    /// that waits; or the mark when it is not the right one. What adds comes before the mark: a failure of
+    /// the first ends the script with nothing changed.
     static let publish = RedisScript(
         high + """
             local mark = high()

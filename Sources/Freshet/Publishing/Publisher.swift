@@ -38,8 +38,8 @@ public struct Publisher: Sendable {
     /// Appends events in this order, in one pipeline; returns each one's own outcome.
     ///
     /// Events of one partition stand in the log in this order. One event's error does not stop the others; an error of
-    /// the connection is thrown and is everyone's. An event that a server refused for a passing reason is not added behind a
-    /// later one of its partition: whoever publishes it again does that.
+    /// the connection is thrown and is everyone's. An event that a server refused for a passing reason is not
+    /// added behind a later one of its partition: whoever publishes it again does that.
     ///
     /// - Throws: `refused` when the topic has another number of partitions; with `mayHaveRun` when it is unknown what was
     ///   added. An outcome is `full` when the partition's log holds as many events as the topic's limit says, and

@@ -98,7 +98,8 @@ final class PublisherState: Sendable {
         question.append(
             "HMGET", key, "partitions", "durability", "limit", "retention.age", "retention.count",
             "retention.bytes")
-        // In a cluster a command without a key goes with the one before it, and not to a node that may be away.
+        // In a cluster a command without a key goes with the one before it, and not to a node that may be
+        // away.
         question.append("TIME")
         let (fields, time): ([RedisReply], [Int])
         do {

@@ -2,8 +2,9 @@ internal import Hiredis
 internal import Logging
 
 extension Consumer {
-    /// Cuts off what the topic no longer keeps, every ten seconds, on the partitions that this consumer looks after: with an order
-    /// those that it owns. Removes the names of the dead as well. By itself, so that a node that is away holds up no claim.
+    /// Cuts off what the topic no longer keeps, every ten seconds, on the partitions that this consumer looks
+    /// after: with an order those that it owns. Removes the names of the dead as well. By itself, so that a
+    /// node that is away holds up no claim.
     func retain() async {
         defer { clock.leave(retentionAlarm) }
         var holders: [GroupName] = []

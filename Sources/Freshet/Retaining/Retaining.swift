@@ -17,8 +17,9 @@ extension Broker {
     /// Cuts off what a topic's retention no longer keeps. Entries that a group has not been given or has not settled stay,
     /// whatever the retention says; so does what is not archived, when it asks for that, and up to a node of the stream (100 entries), which makes it cheap.
     ///
-    /// Consumers trim the partitions that they watch every ten seconds, and publishers a topic without groups every half minute.
-    /// A partition that cannot be reached ends nothing for the others: see `RetentionReport.failures`.
+    /// Consumers trim the partitions that they watch every ten seconds, and publishers a topic without groups
+    /// every half minute. A partition that cannot be reached ends nothing for the others: see
+    /// `RetentionReport.failures`.
     ///
     /// - Throws: the first error when no partition was trimmed.
     public func enforceRetention(of topic: Topic) async throws(FreshetError) -> RetentionReport {

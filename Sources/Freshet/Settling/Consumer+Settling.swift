@@ -162,7 +162,8 @@ extension Consumer {
                 entry.process?.settled()
                 counters.add(settlement.outcome)
                 if case .acknowledged = settlement { acknowledged.append(entry) }
-                // A server that came back without its last writes has no retry, and gives the event out again.
+                // A server that came back without its last writes has no retry, and gives the event out
+                // again.
                 if isOrdered, entry.stage == .comingBack { tenures[stream.partition].needsRestart = true }
             case .gone:
                 entry.process?.settled(.lost)
@@ -175,11 +176,12 @@ extension Consumer {
                 counters.add(.fenced)
                 logger.info("another consumer had taken the event", metadata: ["entry": "\(entry.id)"])
                 if result == -1, isOrdered, asOwner == tenures[stream.partition].epoch {
-                    // The lease is another's, or the server came back without it: nothing may start behind this event.
+                    // The lease is another's, or the server came back without it: nothing may start behind
+                    // this event.
                     lose(stream.partition)
                 } else if isOrdered, entry.stage == .comingBack {
-                    // The server may have come back with a retry of the event, or give it out again: it is looked for, and only
-                    // when there is none its key goes on.
+                    // The server may have come back with a retry of the event, or give it out again: it is
+                    // looked for, and only when there is none its key goes on.
                     tenures[stream.partition].needsRestart = true
                 }
             }

@@ -10,8 +10,8 @@ enum Scripts {
     ///
     /// KEYS stream delayed dead invalid redelivery lease; ARGV group consumer delete(0|1) epoch('' without an order), and
     /// for each entry, in the order of the stream: id, ending, pause in milliseconds, how many arguments follow, these.
-    /// Returns for each entry 1, 0 when it is gone from the stream, -1 when another consumer holds it, -2 when nobody holds
-    /// it, -3 when nobody does and it is gone from the stream.
+    /// Returns for each entry 1, 0 when it is gone from the stream, -1 when another consumer holds it, -2
+    /// when nobody holds it, -3 when nobody does and it is gone from the stream.
     ///
     /// An entry of more fields than `unpack` can take is packed into one.
     static let settle = RedisScript(

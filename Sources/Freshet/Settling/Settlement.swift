@@ -65,6 +65,7 @@ public enum Outcome: String, Sendable, CaseIterable {
     case lost
     /// Taken over from a consumer that showed no sign of life.
     case reclaimed
-    /// This consumer's own, taken up again: the reply that brought it was lost, or the server lost its settlement.
+    /// This consumer's own, taken up again: the reply that brought it was lost, or the server lost its
+    /// settlement.
     case recovered
 }

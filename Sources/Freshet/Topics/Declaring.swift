@@ -87,8 +87,9 @@ extension Broker {
     /// Removes a group from a topic with all that it has not settled; its dead letters and invalid entries stay. What only
     /// this group needed is no longer kept.
     ///
-    /// The topic's hash says so (`forgotten:<group>`) until a program starts that reads the topic as this group, or declares
-    /// it. A consumer that runs on meanwhile ends with an error; otherwise it would make the group anew and handle all history again.
+    /// The topic's hash says so (`forgotten:<group>`) until a program starts that reads the topic as this
+    /// group, or declares it. A consumer that runs on meanwhile ends with an error; otherwise it would make
+    /// the group anew and handle all history again.
     ///
     /// - Parameter isForced: whether consumers of the group may be alive.
     /// - Throws: `refused` while consumers of the group live, or may; nothing is changed then.

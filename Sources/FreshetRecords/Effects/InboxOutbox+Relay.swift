@@ -19,8 +19,8 @@ extension InboxOutbox {
         _ owner: String, now: Timestamp, for milliseconds: Int64, above floor: Int64,
         in transaction: any RecordsTransaction
     ) throws -> LeaseOutcome {
-        // A lease that ends much later than any can was taken before the clock was set back. (Not any later: another's
-        // may be newer than this clock's reading.)
+        // A lease that ends much later than any can was taken before the clock was set back. (Not any later:
+        // another's may be newer than this clock's reading.)
         let held = try transaction.query(
             """
             UPDATE outbox_relay SET owner = $1, held_until = $2,
@@ -71,14 +71,15 @@ extension InboxOutbox {
             .integer("newest")
     }
 
-    /// The first events that wait for logs that are none of these, with so many bytes of data in all, or one event.
+    /// The first events that wait for logs that are none of these, with so many bytes of data in all, or one
+    /// event.
     static func waiting(
         limit: Int, bytes: Int, without logs: Set<OutboxLog>, in transaction: any RecordsTransaction
     ) throws -> [Waiting] {
         let (condition, values) = condition(without: logs)
         let (most, count) = ("$\(values.count + 1)", "$\(values.count + 2)")
-        // What stands ahead of the first is read once, and in the same statement: rows commit in another order than that of
-        // their numbers.
+        // What stands ahead of the first is read once, and in the same statement: rows commit in another
+        // order than that of their numbers.
         let first =
             condition.isEmpty
             ? ""
@@ -136,7 +137,8 @@ extension InboxOutbox {
 
     // MARK: - What was published
 
-    /// Marks what was published, each row by its number: a range of numbers could hold one that was committed since.
+    /// Marks what was published, each row by its number: a range of numbers could hold one that was committed
+    /// since.
     ///
     /// - Parameters:
     ///   - rows: with the position in the log; nil of one that waits for its time.
@@ -147,8 +149,9 @@ extension InboxOutbox {
     ) throws {
         var rows = rows[...]
         let now = RecordsValue.text(Timestamp.now().description)
-        // Few texts, so that each is prepared once. PostgreSQL joins so many with a look at the whole table as long as it has no
-        // statistics of it (a third of the server's time in the demo); statements that do not wait are cheap there.
+        // Few texts, so that each is prepared once. PostgreSQL joins so many with a look at the whole table
+        // as long as it has no statistics of it (a third of the server's time in the demo); statements that
+        // do not wait are cheap there.
         for size in dialect.rowOrder == nil ? [] : [64, 8] {
             while rows.count >= size {
                 let places = (0..<size).map {

@@ -5,10 +5,11 @@ internal import Logging
 /// Events that a server acknowledged and does not have any more: after a failover, whose new primary lacks what the old one had
 /// not handed on, or a restart from an older snapshot.
 ///
-/// Such a server has a lower high-water mark beside the log than the database (`OutboxBatch`). Each publication finds that out by
-/// itself; a look every five seconds at all logs that were ever published to finds it where nothing is published. The rows with higher marks are
-/// published again, before anything that follows them, whenever they were published: as far back as the outbox keeps rows.
-/// What was trimmed, or settled in a queue, is not lost: it is no higher than the mark.
+/// Such a server has a lower high-water mark beside the log than the database (`OutboxBatch`). Each
+/// publication finds that out by itself; a look every five seconds at all logs that were ever published to
+/// finds it where nothing is published. The rows with higher marks are published again, before anything that
+/// follows them, whenever they were published: as far back as the outbox keeps rows. What was trimmed, or
+/// settled in a queue, is not lost: it is no higher than the mark.
 extension OutboxRelay {
     private static let interval: Int64 = 5000
     private static let page = 500
@@ -46,10 +47,11 @@ extension OutboxRelay {
         if areWhole { logs.areWhole(at: asked) }
     }
 
-    /// Has what these logs lack published again. Of rows whose log is there without its mark (it came from an archive, or the mark was
-    /// removed) those stay as they are that stand where they were published.
+    /// Has what these logs lack published again. Of rows whose log is there without its mark (it came from an
+    /// archive, or the mark was removed) those stay as they are that stand where they were published.
     ///
-    /// Only then the log is given a mark that is higher than all: whoever is interrupted before leaves it to the next.
+    /// Only then the log is given a mark that is higher than all: whoever is interrupted before leaves it to
+    /// the next.
     func restore(_ suspects: Set<OutboxLog>) async throws {
         guard let (lease, _) = try await whileRelaying({ _, _ in }) else { return }
         var lost: [OutboxLog: Int64] = [:]

@@ -6,12 +6,14 @@ internal import Synchronization
 
 /// Publishes a service's outbox: the rows of a partition in the order of their commits, each at least once.
 ///
-/// Of several processes on one database one relays at a time, by a lease in the database. A process that lost the lease without
-/// knowing publishes nothing after the one that has it now: each batch raises its log's high-water mark, and a log takes no batch
-/// with a lower one (`OutboxBatch`). A row whose publication may have run is published twice under the same id, which inboxes
-/// absorb, and the first occurrences still stand in order.
+/// Of several processes on one database one relays at a time, by a lease in the database. A process that lost
+/// the lease without knowing publishes nothing after the one that has it now: each batch raises its log's
+/// high-water mark, and a log takes no batch with a lower one (`OutboxBatch`). A row whose publication may
+/// have run is published twice under the same id, which inboxes absorb, and the first occurrences still stand
+/// in order.
 ///
-/// A log that takes no events, or not all, holds up no other one: it is left alone for up to a second, and tried again.
+/// A log that takes no events, or not all, holds up no other one: it is left alone for up to a second, and
+/// tried again.
 ///
 /// What a log has lost is published again: see `restore`.
 public struct OutboxRelay: Service {
@@ -19,7 +21,8 @@ public struct OutboxRelay: Service {
     private static let batch = 256
     /// The most bytes of events in one batch, unless one event alone is larger.
     private static let batchBytes = 1 << 20
-    /// How long the logs of one batch wait for each other before the next batch goes to those that have ended.
+    /// How long the logs of one batch wait for each other before the next batch goes to those that have
+    /// ended.
     private static let patience = Duration.milliseconds(100)
 
     let database: any Records
@@ -205,8 +208,9 @@ public struct OutboxRelay: Service {
         return true
     }
 
-    /// The number of the first event that waits for a log that is none of these. Nothing is looked for again among what waits for these,
-    /// which may be much, until something newer is there, or one of them may be tried again.
+    /// The number of the first event that waits for a log that is none of these. Nothing is looked for again
+    /// among what waits for these, which may be much, until something newer is there, or one of them may be
+    /// tried again.
     private func firstWaiting(without unavailable: Set<OutboxLog>) async throws -> Int64? {
         guard !unavailable.isEmpty else {
             return try await database.read { try InboxOutbox.firstWaiting(without: [], in: $0) }
@@ -221,7 +225,8 @@ public struct OutboxRelay: Service {
         return first
     }
 
-    /// Marks what was published and takes the next batch, in one transaction; nil while another process relays.
+    /// Marks what was published and takes the next batch, in one transaction; nil while another process
+    /// relays.
     private func next(marking sent: [SentBatch], without unavailable: Set<OutboxLog>) async throws
         -> (RelayLease, [InboxOutbox.Waiting])?
     {

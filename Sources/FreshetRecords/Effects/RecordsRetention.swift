@@ -6,9 +6,9 @@ public struct RecordsRetention: Sendable, Hashable {
     /// How long the inbox knows an event: longer than any log, dead letter or archive that can bring it again. A replay of
     /// something older does it again.
     public var inbox = Duration.seconds(30 * 86_400)
-    /// How long the outbox keeps what was published, at least ten minutes: what a server loses that was published before cannot be
-    /// brought back. Longer than the age of any snapshot or replica that a server may come back from. What waits for its time is kept until
-    /// then and so much longer.
+    /// How long the outbox keeps what was published, at least ten minutes: what a server loses that was
+    /// published before cannot be brought back. Longer than the age of any snapshot or replica that a server
+    /// may come back from. What waits for its time is kept until then and so much longer.
     public var outbox = Duration.seconds(86_400)
 
     /// Thirty days and one.
@@ -18,8 +18,9 @@ public struct RecordsRetention: Sendable, Hashable {
 extension OutboxRelay {
     private static let pruned = 1000
 
-    /// Deletes what is older than the retention; a little at a time, so that nobody waits long. The outbox is left alone while
-    /// a log is not known to have all that was published to it, however long that takes; false then.
+    /// Deletes what is older than the retention; a little at a time, so that nobody waits long. The outbox is
+    /// left alone while a log is not known to have all that was published to it, however long that takes;
+    /// false then.
     func prune() async throws -> Bool {
         func before(_ age: Duration) -> Timestamp {
             Timestamp(milliseconds: Timestamp.now().milliseconds - age.components.seconds * 1000)
@@ -56,8 +57,8 @@ extension OutboxRelay {
 }
 
 extension InboxOutbox {
-    /// Deletes what was published before then, of so many rows behind this one. Returns where to go on: rows that stay, because they
-    /// wait, are no end.
+    /// Deletes what was published before then, of so many rows behind this one. Returns where to go on: rows
+    /// that stay, because they wait, are no end.
     fileprivate static func prune(
         before end: Timestamp, behind place: Int64, most: Int, in transaction: any RecordsTransaction
     ) throws -> Int64? {

@@ -21,7 +21,8 @@ struct RelayLease: Sendable {
     let mark: Int64
     /// The outbox's name.
     let outbox: String
-    /// Whether no other process held the lease since this one's last transaction: what was published since can be marked.
+    /// Whether no other process held the lease since this one's last transaction: what was published since
+    /// can be marked.
     let isContinued: Bool
 }
 
@@ -39,8 +40,8 @@ struct SentBatch: Sendable {
     }
 }
 
-/// What a relay knows of its logs: the newest mark of each, which of them a batch is on its way to, and which are left alone for a
-/// while because they took none.
+/// What a relay knows of its logs: the newest mark of each, which of them a batch is on its way to, and which
+/// are left alone for a while because they took none.
 final class RelayedLogs: Sendable {
     private struct Log {
         /// The mark of the newest batch that is in the log as far as the database says.
@@ -144,8 +145,8 @@ final class RelayedLogs: Sendable {
         state.withLock { $0.logs[log, default: Log()].mark = mark }
     }
 
-    /// A log's mark is about to be raised after a loss. A batch that the log took before, and that is not marked yet, may be lost as
-    /// well, and counts as never sent.
+    /// A log's mark is about to be raised after a loss. A batch that the log took before, and that is not
+    /// marked yet, may be lost as well, and counts as never sent.
     func restoring(_ log: OutboxLog) {
         state.withLock { state in
             var known = state.logs[log, default: Log()]
@@ -214,7 +215,8 @@ final class RelayedLogs: Sendable {
         }
     }
 
-    /// A log did not take all of a batch, and is left alone for a while; true when it had taken the one before.
+    /// A log did not take all of a batch, and is left alone for a while; true when it had taken the one
+    /// before.
     func failed(_ log: OutboxLog) -> Bool {
         state.withLock { state in
             var known = state.logs[log, default: Log()]

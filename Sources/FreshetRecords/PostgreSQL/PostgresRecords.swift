@@ -1,9 +1,10 @@
 internal import Freshet
 
 /// Records in PostgreSQL, 12 or newer, through libpq: `postgres://user@host/database`, with libpq's own options (`sslmode`,
-/// `connect_timeout`, ...), `pool`, the number of connections (4), and `reply_timeout`, the seconds (10) of silence after which the server is
-/// asked through another connection whether it is still at work for this one. When it is not, or does not answer, the connection is
-/// made anew: a network that drops everything without a word ends no connection.
+/// `connect_timeout`, ...), `pool`, the number of connections (4), and `reply_timeout`, the seconds (10) of
+/// silence after which the server is asked through another connection whether it is still at work for this
+/// one. When it is not, or does not answer, the connection is made anew: a network that drops everything
+/// without a word ends no connection.
 ///
 /// One connection writes, and transactions that arrive while it is busy share the next commit: several that do so would wait for
 /// each other's locks. The others read. Transactions run at READ COMMITTED, beside those of other processes: what a body
@@ -29,8 +30,9 @@ public final class PostgresRecords: Records {
     private static let mostPerCommit = 64
 
     /// Names a database. Connections are made when they are needed, and again whenever one is lost; an attempt takes five
-    /// seconds at most unless the URL's `connect_timeout` says otherwise, and an address that is gone is noticed after 10 s with something to send
-    /// (`tcp_user_timeout`), after 25 s without (`keepalives_idle`, `keepalives_interval`, `keepalives_count`).
+    /// seconds at most unless the URL's `connect_timeout` says otherwise, and an address that is gone is
+    /// noticed after 10 s with something to send (`tcp_user_timeout`), after 25 s without (`keepalives_idle`,
+    /// `keepalives_interval`, `keepalives_count`).
     ///
     /// - Throws: `invalidURL`.
     public convenience init(url: String) throws(RecordsError) { try self.init(url: url, setup: []) }

@@ -49,7 +49,8 @@ final class PostgresSeat: @unchecked Sendable {
         for statement in setup { try connection.send(statement) }
         try connection.identify()
         if let lost {
-            // What it has locked is in the way of what is done again. Refused, it is left to the server's own limits.
+            // What it has locked is in the way of what is done again. Refused, it is left to the server's own
+            // limits.
             do { try lost.end(through: connection) } catch {
                 guard error.kind == .statement else { throw error }
             }

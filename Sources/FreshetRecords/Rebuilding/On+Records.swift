@@ -1,8 +1,9 @@
 public import Freshet
 
 extension On {
-    /// Handles events of this payload's type by changing a service's records, and does nothing else: each event's effects are applied once
-    /// (`ServiceRecords.handle`). Therefore it also runs when the records are made anew from the history.
+    /// Handles events of this payload's type by changing a service's records, and does nothing else: each
+    /// event's effects are applied once (`ServiceRecords.handle`). Therefore it also runs when the records
+    /// are made anew from the history.
     ///
     ///     On(OrderPlaced.self, in: worker.records) { order, effects in
     ///         try effects.execute("INSERT INTO invoices VALUES ($1, $2)", .text(order.orderId), .integer(order.total))
@@ -22,7 +23,8 @@ extension On {
 }
 
 extension OnBatch {
-    /// Handles batches of events by changing a service's records, in one transaction for all, and does nothing else; see `On(_:in:)`.
+    /// Handles batches of events by changing a service's records, in one transaction for all, and does
+    /// nothing else; see `On(_:in:)`.
     ///
     /// - Parameters:
     ///   - most: the most events of a batch, from 1.

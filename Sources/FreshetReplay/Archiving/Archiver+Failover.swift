@@ -61,9 +61,9 @@ extension Archiver {
         }
     }
 
-    /// Archives what the log was given since among entries that the archive has: a clock that is behind gives out such ids. A retention
-    /// that waits for the archive goes by the newest id of it, and would cut them off. Returns how many there are, and how many
-    /// more have the id of another entry.
+    /// Archives what the log was given since among entries that the archive has: a clock that is behind gives
+    /// out such ids. A retention that waits for the archive goes by the newest id of it, and would cut them
+    /// off. Returns how many there are, and how many more have the id of another entry.
     private func placeLate(behind common: StreamID, through end: StreamID, _ partition: Int) async throws
         -> (placed: Int, clashes: Int)
     {

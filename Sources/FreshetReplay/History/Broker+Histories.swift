@@ -19,8 +19,9 @@ extension Broker {
         }
     }
 
-    /// The histories of the servers that have a topic's partitions (`master_replid`): another one after a failover, or a restart, which
-    /// may have lost what was acknowledged. Empty where the server does not say.
+    /// The histories of the servers that have a topic's partitions (`master_replid`): another one after a
+    /// failover, or a restart, which may have lost what was acknowledged. Empty where the server does not
+    /// say.
     func histories(of topic: TopicName, partitions: Int) async throws(FreshetError) -> [String] {
         var histories: [String] = []
         for partition in 0..<partitions {

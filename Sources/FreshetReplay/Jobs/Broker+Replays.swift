@@ -135,7 +135,8 @@ extension Broker {
         }
     }
 
-    /// A run begins: from here on only this one says how the replay stands. A plan that the server has lost is kept again. Throws
+    /// A run begins: from here on only this one says how the replay stands. A plan that the server has lost
+    /// is kept again. Throws
     /// `refused` when the replay is over.
     func begin(_ plan: ReplayPlan, by lock: ReplayLock) async throws {
         let now = try await serverTime()
@@ -149,8 +150,8 @@ extension Broker {
     }
 
     /// Says how a replay stands, while this run is the one that does it; returns what someone wants of it: `pause`, `cancel` or nothing.
-    /// A server that has lost that the run began, with its last seconds, is told again. Throws `busy` when another run has taken
-    /// over, and `refused` when the replay is over.
+    /// A server that has lost that the run began, with its last seconds, is told again. Throws `busy` when
+    /// another run has taken over, and `refused` when the replay is over.
     func tell(_ plan: ReplayPlan, by lock: ReplayLock, _ fields: [String: String]) async throws -> String {
         let arguments: [any RedisArgument] = [lock.run] + fields.flatMap { [$0.key, $0.value] }
         for isAgain in [false, true] {

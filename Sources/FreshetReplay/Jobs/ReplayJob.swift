@@ -36,7 +36,8 @@ public struct ReplayJob: Sendable, Codable {
     public internal(set) var started: String?
     /// When it was heard of last.
     public internal(set) var updated: String?
-    /// How many events were put there once more because the server had lost them: a failover, or a restart from an older snapshot.
+    /// How many events were put there once more because the server had lost them: a failover, or a restart
+    /// from an older snapshot.
     public internal(set) var lost = 0
     /// What it waits for, or why it stopped; empty when there is nothing to say.
     public internal(set) var note = ""

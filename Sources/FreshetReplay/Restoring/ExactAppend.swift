@@ -1,8 +1,9 @@
 internal import Freshet
 internal import Hiredis
 
-/// Adds entries under their own ids, and only behind the entry that was added before them: a server that lost its last seconds
-/// would otherwise be left with a gap that nothing can fill, since a stream takes no id that is older than its newest.
+/// Adds entries under their own ids, and only behind the entry that was added before them: a server that lost
+/// its last seconds would otherwise be left with a gap that nothing can fill, since a stream takes no id that
+/// is older than its newest.
 enum ExactAppend {
     /// Throws `CheckpointMoved`, having added nothing, when another entry is the last one.
     static func add(
@@ -48,8 +49,8 @@ enum ExactAppend {
     /// An entry of more names and values than Lua's `unpack` can take.
     private static let mostArguments = 7000
 
-    /// KEYS stream; ARGV its last entry or 0-0, and for each entry its id, how many arguments follow, these. Returns 1, or 0 when
-    /// another entry is the last one: then nothing was done.
+    /// KEYS stream; ARGV its last entry or 0-0, and for each entry its id, how many arguments follow, these.
+    /// Returns 1, or 0 when another entry is the last one: then nothing was done.
     private static let script = RedisScript(
         """
         local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]

@@ -44,8 +44,8 @@ public struct Republication: Sendable {
         return total
     }
 
-    /// Publishes; returns how many, and how many of them were published once more because the server had lost them meanwhile. Fields
-    /// go along byte for byte, but for the names that delivery itself adds.
+    /// Publishes; returns how many, and how many of them were published once more because the server had lost
+    /// them meanwhile. Fields go along byte for byte, but for the names that delivery itself adds.
     ///
     /// An event goes to the partition of its key; with as many partitions as the archive has, to the one that it had. Run again
     /// after a failure it publishes what it had published once more, under the same event ids.

@@ -86,7 +86,8 @@ public struct Restoration: Sendable {
     /// Each segment is looked at as a whole before the first of its entries is added; an altered one is thrown by name, all of
     /// them before anything is changed at all.
     ///
-    /// A server that loses its last seconds meanwhile (it has another history then) is restored from what it still has on.
+    /// A server that loses its last seconds meanwhile (it has another history then) is restored from what it
+    /// still has on.
     ///
     /// - Parameter onProgress: called with how many entries are there; false ends the run there.
     /// - Returns: how many entries are there, and whether that is all.

@@ -1,18 +1,19 @@
 internal import Freshet
 internal import Hiredis
 
-/// What stands at the server is not what this process put there: the server lost its last seconds (a failover, a restart from an
-/// older snapshot), or another process has put more.
+/// What stands at the server is not what this process put there: the server lost its last seconds (a
+/// failover, a restart from an older snapshot), or another process has put more.
 struct CheckpointMoved: Error, CustomStringConvertible {
     let description = "the server's checkpoint is not the one that was written last"
 }
 
 /// How far a replay has come with what it puts into the streams of a topic's partitions.
 ///
-/// Each partition that is written to has a hash with the partition's tag: for each partition that is read the last entry up to which
-/// everything is there that is to be there, and a count. A script compares it, puts entries and moves it, in one
-/// step: entries are put only behind those that are there. A process that dies leaves no gap, one that was frozen and writes once more
-/// after another has taken over writes nothing, and a server that lost its last seconds is noticed by the next write.
+/// Each partition that is written to has a hash with the partition's tag: for each partition that is read the
+/// last entry up to which everything is there that is to be there, and a count. A script compares it, puts
+/// entries and moves it, in one step: entries are put only behind those that are there. A process that dies
+/// leaves no gap, one that was frozen and writes once more after another has taken over writes nothing, and a
+/// server that lost its last seconds is noticed by the next write.
 struct Checkpoints: Sendable {
     private let broker: Broker
     /// The hashes' keys, and the streams', by the partition that is written to.
@@ -106,8 +107,8 @@ struct Checkpoints: Sendable {
         }
     }
 
-    /// Puts these there, without those that are; returns how many. Throws `CheckpointMoved`, and puts nothing, when the
-    /// server has another mark than this one knows.
+    /// Puts these there, without those that are; returns how many. Throws `CheckpointMoved`, and puts
+    /// nothing, when the server has another mark than this one knows.
     ///
     /// - Parameter call: what puts all of them behind the mark that this one knows.
     mutating func put(
@@ -198,7 +199,8 @@ struct Checkpoints: Sendable {
 
     // MARK: - Marks
 
-    /// Says that everything up to these entries is wherever it is to be; what stands already is compared. Throws `CheckpointMoved`.
+    /// Says that everything up to these entries is wherever it is to be; what stands already is compared.
+    /// Throws `CheckpointMoved`.
     mutating func advance(_ passed: [Int: StreamID]) async throws {
         for target in keys.indices { try await advance(passed, in: target) }
     }
@@ -232,8 +234,8 @@ struct Checkpoints: Sendable {
     /// An entry of more names and values than Lua's `unpack` can take.
     private static let mostArguments = 7000
 
-    /// KEYS hash stream; ARGV source, mark or '', the new mark, and for each entry how many arguments follow, these. Returns 1, or
-    /// 0 when the server has another mark: then nothing was done.
+    /// KEYS hash stream; ARGV source, mark or '', the new mark, and for each entry how many arguments follow,
+    /// these. Returns 1, or 0 when the server has another mark: then nothing was done.
     private static let putting = RedisScript(
         """
         if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= ARGV[2] then return 0 end
@@ -249,8 +251,8 @@ struct Checkpoints: Sendable {
         return 1
         """)
 
-    /// KEYS hash; ARGV for each source: its name, mark or '', the new mark. Returns 1, or 0 when the server has another mark: then
-    /// nothing was done.
+    /// KEYS hash; ARGV for each source: its name, mark or '', the new mark. Returns 1, or 0 when the server
+    /// has another mark: then nothing was done.
     private static let advancing = RedisScript(
         """
         for i = 1, #ARGV, 3 do

@@ -1,7 +1,8 @@
 internal import Freshet
 internal import Hiredis
 
-/// How long a server is waited for that does not answer while something is put there: longer than a failover takes.
+/// How long a server is waited for that does not answer while something is put there: longer than a failover
+/// takes.
 struct PassingFailure {
     private static let patience = Duration.seconds(15)
 
@@ -10,7 +11,8 @@ struct PassingFailure {
 
     init(at count: Int) { self.count = count }
 
-    /// Waits a moment for a server that is away; throws the error when it is of another kind, or it lasts for too long.
+    /// Waits a moment for a server that is away; throws the error when it is of another kind, or it lasts for
+    /// too long.
     ///
     /// - Parameter count: how many events have been put: what goes on begins anew.
     mutating func wait(_ error: any Error, at count: Int) async throws {

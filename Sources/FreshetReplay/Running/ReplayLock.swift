@@ -4,8 +4,9 @@ internal import Hiredis
 
 /// A key that one process holds: it keeps it by renewing it, and loses it within ten seconds of its death.
 ///
-/// A process that was frozen may act once more after another has taken over; see `Checkpoints` for why that does no harm. So may one
-/// whose server has lost the key with its last seconds: it takes it again, unless another did.
+/// A process that was frozen may act once more after another has taken over; see `Checkpoints` for why that
+/// does no harm. So may one whose server has lost the key with its last seconds: it takes it again, unless
+/// another did.
 struct ReplayLock: Sendable {
     static let life = Duration.seconds(10)
     private static let renewal = Duration.seconds(2)
@@ -53,7 +54,8 @@ struct ReplayLock: Sendable {
         renewed = now
     }
 
-    /// Holds the key for another ten seconds, also one that lapsed or that the server has lost. Throws `busy` when another has it.
+    /// Holds the key for another ten seconds, also one that lapsed or that the server has lost. Throws `busy`
+    /// when another has it.
     func hold() async throws(FreshetError) {
         let reply = try await broker.run(
             Self.keeping, keys: [key], token, "\(Self.life.inMilliseconds)")

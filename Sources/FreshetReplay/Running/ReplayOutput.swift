@@ -1,8 +1,8 @@
 internal import Freshet
 internal import Hiredis
 
-/// Where a replay's events go. It remembers what it has, so that another process can go on after this one died, and it sees
-/// that a server has lost of it what it had said to have.
+/// Where a replay's events go. It remembers what it has, so that another process can go on after this one
+/// died, and it sees that a server has lost of it what it had said to have.
 protocol ReplayOutput: Sendable {
     /// How many events it has been given, by all runs of the replay.
     var count: Int { get }
@@ -10,15 +10,16 @@ protocol ReplayOutput: Sendable {
     var lost: Int { get }
     /// The entry of each partition up to which nothing has to be read again.
     var positions: [Int: StreamID] { get }
-    /// Puts entries of one partition there, unless they are; returns how many were put by this call. Throws `CheckpointMoved`, having
-    /// put nothing, when what was put before is not there.
+    /// Puts entries of one partition there, unless they are; returns how many were put by this call. Throws
+    /// `CheckpointMoved`, having put nothing, when what was put before is not there.
     mutating func put(_ entries: ArraySlice<StreamEntry>, of source: Int) async throws -> Int
     /// What puts these behind a mark, to be sent later; nil when that cannot be said beforehand.
     func call(putting entries: ArraySlice<StreamEntry>, of source: Int, behind mark: StreamID?)
         -> RedisPipeline?
     /// Puts a batch there, unless it is.
     mutating func put(_ batch: ReplayBatch) async throws
-    /// Makes what was put durable; called now and then, and at the end. Throws `CheckpointMoved` when it is not there any more.
+    /// Makes what was put durable; called now and then, and at the end. Throws `CheckpointMoved` when it is
+    /// not there any more.
     mutating func save() async throws
     /// Learns anew what is there: the events behind `positions` are put again.
     mutating func recover() async throws
@@ -51,8 +52,8 @@ extension Broker {
     }
 }
 
-/// Moves dead letters back: each leaves its stream as it joins the redelivery stream, so there is nothing else to remember, and
-/// what a server has lost of it is among the dead letters again.
+/// Moves dead letters back: each leaves its stream as it joins the redelivery stream, so there is nothing
+/// else to remember, and what a server has lost of it is among the dead letters again.
 struct DeadLetterOutput: ReplayOutput {
     private struct Place: Hashable {
         let partition: Int

@@ -25,8 +25,8 @@ public struct ReplayProgress: Sendable {
 /// No event is left out and none is put there twice, also when the process is killed at any moment: what was put is noted in the same
 /// step. While it runs it is the only replay to its target.
 ///
-/// A server that loses its last seconds meanwhile is noticed: the run begins again behind what the server still has. Events that the
-/// group had taken before may then come twice, which inboxes absorb.
+/// A server that loses its last seconds meanwhile is noticed: the run begins again behind what the server
+/// still has. Events that the group had taken before may then come twice, which inboxes absorb.
 public struct ReplayRun {
     private let plan: ReplayPlan
     private let actor: Operator
@@ -161,7 +161,8 @@ public struct ReplayRun {
         )
     }
 
-    /// Why there are fewer events than were planned; empty when there are not. What is there to be read was put.
+    /// Why there are fewer events than were planned; empty when there are not. What is there to be read was
+    /// put.
     private func shortfall() async throws -> String {
         let missing = plan.selected.count - output.count
         guard missing > 0 else { return "" }

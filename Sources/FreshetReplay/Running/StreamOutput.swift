@@ -1,7 +1,8 @@
 internal import Freshet
 internal import Hiredis
 
-/// Puts a replay's events on a group's redelivery stream or another topic's log, each batch in one step with its checkpoint.
+/// Puts a replay's events on a group's redelivery stream or another topic's log, each batch in one step with
+/// its checkpoint.
 struct StreamOutput: ReplayOutput {
     private let plan: ReplayPlan
     private let topic: Topic

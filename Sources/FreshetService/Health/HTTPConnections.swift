@@ -30,7 +30,8 @@ final class HTTPConnections: Sendable {
         }
     }
 
-    /// Answers one request on a connection, and closes it. The oldest connection ends when there are too many.
+    /// Answers one request on a connection, and closes it. The oldest connection ends when there are too
+    /// many.
     func serve(_ file: Int32) {
         state.withLock { state in
             state.open.append(file)

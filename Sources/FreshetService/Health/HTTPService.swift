@@ -10,10 +10,11 @@ struct Limits: Sendable {
     var connections = 128
 }
 
-/// The process's HTTP server, for the few short questions of `Endpoints`: one request a connection, without a body.
+/// The process's HTTP server, for the few short questions of `Endpoints`: one request a connection, without a
+/// body.
 ///
-/// One thread takes connections, and each has one of its own while it lives: no client blocks or occupies a thread of
-/// Swift's pool, whatever it sends. Only answers are worked out there.
+/// One thread takes connections, and each has one of its own while it lives: no client blocks or occupies a
+/// thread of Swift's pool, whatever it sends. Only answers are worked out there.
 final class HTTPService: Sendable {
     /// Where it listens, with the port that it got.
     let address: HTTPAddress

@@ -27,11 +27,12 @@ public struct RebuildOptions: Sendable, Hashable, Codable {
 /// handle meanwhile is caught up with; the last of it while nobody else writes, for a moment.
 ///
 /// **Handlers** run one after the other in the order in which the server was given the events, with `delivery.replay.mode`
-/// `.rebuild`: those whose effects are all in records (`On(_:in:)`), and those that ask for it (`for: .all`). A service with a
-/// handler that has not said is refused: it might call the outside world for all history. They may run more than once for an event,
-/// and their effects count when they are in `records.handle`. What they would publish is looked for in the history, and what is not there is
-/// reported, or published if that was asked for; except what may have been published and be gone since, from a queue or from a log
-/// that was cut off: that is only counted.
+/// `.rebuild`: those whose effects are all in records (`On(_:in:)`), and those that ask for it (`for: .all`).
+/// A service with a handler that has not said is refused: it might call the outside world for all history.
+/// They may run more than once for an event, and their effects count when they are in `records.handle`. What
+/// they would publish is looked for in the history, and what is not there is reported, or published if that
+/// was asked for; except what may have been published and be gone since, from a queue or from a log that was
+/// cut off: that is only counted.
 public enum Rebuild {
     /// Rebuilds the tables of this worker's service. When it is cancelled or throws, the tables in use are as they were.
     ///
@@ -77,7 +78,8 @@ public enum Rebuild {
         return try await run.run()
     }
 
-    /// Throws `badConfiguration` with the names of handlers that have not said whether they are for a rebuild.
+    /// Throws `badConfiguration` with the names of handlers that have not said whether they are for a
+    /// rebuild.
     private static func refuseUnsaid(_ subscriptions: [Subscription]) throws(ToolError) {
         let names = subscriptions.flatMap { one in one.unsaid.map { "'\($0)' on '\(one.topic.name)'" } }
         guard !names.isEmpty else { return }

@@ -31,7 +31,8 @@ public struct Worker: Sendable {
     /// For log lines.
     public let logger: Logger
 
-    /// Whether it is given to have its handlers run for a rebuild of the records: nothing outside is to be asked.
+    /// Whether it is given to have its handlers run for a rebuild of the records: nothing outside is to be
+    /// asked.
     public var isRebuilding: Bool { records.isRebuilding }
 
     /// Runs the service until SIGTERM or SIGINT, drains, and returns. A second signal ends the process at once (130).

@@ -55,7 +55,8 @@ public final class InMemoryBroker: Sendable {
         }
     }
 
-    /// Steps the server's clock alone, as an operator or a time service does to a machine's: consumers notice nothing of it.
+    /// Steps the server's clock alone, as an operator or a time service does to a machine's: consumers notice
+    /// nothing of it.
     ///
     /// - Parameter duration: negative to set the clock back.
     package func stepServerClock(by duration: Duration) async {
@@ -64,14 +65,16 @@ public final class InMemoryBroker: Sendable {
     }
 
     /// Waits until the group has settled all that it can at this moment of the clock: only retries whose time has not come
-    /// are left. What its handlers published through an outbox whose relay runs on this broker is in its log then.
+    /// are left. What its handlers published through an outbox whose relay runs on this broker is in its log
+    /// then.
     ///
     /// - Throws: `NotInTime` when it has not within the limit, by the machine's clock.
     public func settled(_ group: GroupName, of topic: Topic, within limit: Duration = .seconds(10))
         async throws
     {
         try await eventually("'\(group)' has settled '\(topic.name)'", within: limit) {
-            // An event's follow-ups are in the outbox before it is acknowledged, and can be events of this topic.
+            // An event's follow-ups are in the outbox before it is acknowledged, and can be events of this
+            // topic.
             guard await hasSettled(group, topic), await broker.outboxes.areEmpty() else { return false }
             return await hasSettled(group, topic)
         }

@@ -90,8 +90,8 @@ public final class ReplyCutter: Sendable {
     /// Cuts the connection that sends something next, and keeps what it sent: it has left the client and is not at the server.
     public func withholdNext() { shared.withholding.withLock { $0 = .next } }
 
-    /// Drops what the connections of this moment send from now on, in both directions, and ends none of them: a network that is cut
-    /// off without a reset. New ones are served.
+    /// Drops what the connections of this moment send from now on, in both directions, and ends none of them:
+    /// a network that is cut off without a reset. New ones are served.
     public func silence() {
         for connection in shared.connections.withLock({ $0.filter(\.isOpen) }) {
             connection.isSilent.withLock { $0 = true }

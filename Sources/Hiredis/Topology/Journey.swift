@@ -3,8 +3,9 @@
 /// Its commands travel in units: a command with a key and the commands without one that follow it (WAIT belongs to the
 /// write before it), or a whole transaction. Units of one node go together, in order.
 ///
-/// Units of one slot run in the order of the pipeline or not at all. A node that recovers in the middle of a pipeline
-/// refuses the first of them and runs the next: the first is not sent again then, and its reply is the refusal.
+/// Units of one slot run in the order of the pipeline or not at all. A node that recovers in the middle of a
+/// pipeline refuses the first of them and runs the next: the first is not sent again then, and its reply is
+/// the refusal.
 struct Journey {
     private struct Unit {
         let commands: Range<Int>

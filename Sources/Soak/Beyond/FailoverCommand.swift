@@ -106,7 +106,8 @@ struct FailoverCommand: AsyncParsableCommand {
             "a key's events run in the order of the log",
             findings.outOfOrder("keyed", dead: Set(try await work.dead("keyed"))))
         verdict.demand("own entries taken up", findings.counters["keyed"]?["recovered"] ?? 0)
-        // An old primary that is cut off serves its clients for a while: two owners, of which one's work is lost.
+        // An old primary that is cut off serves its clients for a while: two owners, of which one's work is
+        // lost.
         print("  handlers of one key that overlapped in a split brain: \(findings.overlaps("keyed").count)")
     }
 }

@@ -5,8 +5,8 @@ internal import Hiredis
 internal import Logging
 internal import ServiceLifecycle
 
-/// A service in this process that publishes to a queue: two relays on one database, every tenth mail for a moment later, and one
-/// consumer, all of which live through everything.
+/// A service in this process that publishes to a queue: two relays on one database, every tenth mail for a
+/// moment later, and one consumer, all of which live through everything.
 struct LossyMailer {
     private struct Mail: EventPayload {
         static let eventType: EventType = "mail.asked"

@@ -7,8 +7,9 @@ internal import Logging
 internal import ServiceLifecycle
 internal import Workbench
 
-/// The shop's server comes back from an older snapshot every few seconds, as a failover to a replica that lags does it, and all of the
-/// shop's processes live on. A quiet phase with the same processes follows; then nothing is missing.
+/// The shop's server comes back from an older snapshot every few seconds, as a failover to a replica that
+/// lags does it, and all of the shop's processes live on. A quiet phase with the same processes follows; then
+/// nothing is missing.
 struct ShopLosses {
     /// What a relay logs of a loss.
     static let message = "a log has lost events of the outbox, publishing them again"

@@ -68,12 +68,14 @@ struct DrainCommand: AsyncParsableCommand {
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await feeder.run(stage, setting.group, level: 1000, keys: 200) }
             let progress = Progress()
-            // A busy machine can leave so little waiting that nobody has anything to hand over: then more of them leave.
-            while try leavings.count < drains
-                || leavings.count < 4 * drains && handOvers(workers, leavings, setting).isEmpty
-            {
+            while true {
                 progress.show("\(leavings.count) of \(drains) have left")
                 try await eventually("all work", within: .seconds(60)) { workers.areAllReady }
+                // A busy machine can leave so little waiting that none has anything to hand over: then more leave.
+                let isEnough =
+                    try leavings.count >= 4 * drains
+                    || leavings.count >= drains && !handOvers(workers, leavings, setting).isEmpty
+                if isEnough { break }
                 try await Task.sleep(for: .milliseconds(Int.random(in: 100...400, using: &random)))
                 let index = Int(random.next() % 3)
                 try workers.start()
