@@ -36,7 +36,9 @@ struct Findings {
     }
 
     private mutating func read(_ text: String, _ process: Int) throws {
-        var open: [String: Int] = [:]
+        // After a rewind an event can run twice at once in a process.
+        var open: [String: [Int]] = [:]
+        var ended: [String: Int] = [:]
         var counts: [String: [String: Int]] = [:]
         var owned: [String: (epoch: Int, began: Int)] = [:]
         var last = 0
@@ -51,20 +53,23 @@ struct Findings {
                 guard words.count == 6, let number = Int(words[4]), let began = Int(words[5]) else {
                     continue
                 }
-                open["\(group) \(words[2])"] = runs[group, default: []].count
+                open["\(group) \(words[2])", default: []].append(runs[group, default: []].count)
                 runs[group, default: []].append(
                     Run(id: words[2], key: words[3], number: number, began: began, process: process))
             case "D":
                 guard words.count == 4, let time = Int(words[3]) else { continue }
                 deliveries["\(group) \(words[2])", default: []].append((process, time))
             case "E", "F":
-                guard words.count == 6, let index = open["\(group) \(words[2])"], let ended = Int(words[5])
-                else { continue }
-                runs[group]?[index].ended = ended
+                let name = words.count == 6 ? "\(group) \(words[2])" : ""
+                guard let index = open[name]?.first, let time = Int(words[5]) else { continue }
+                open[name]?.removeFirst()
+                ended[name] = index
+                runs[group]?[index].ended = time
                 runs[group]?[index].failed = words[0] == "F"
             case "T":
                 guard words.count == 5 else { continue }
-                if let index = open["\(group) \(words[2])"] { runs[group]?[index].settled = words[3] }
+                let name = "\(group) \(words[2])"
+                if let index = ended[name] ?? open[name]?.first { runs[group]?[index].settled = words[3] }
                 if words[3] == "released", let time = Int(words[4]) {
                     releases.append((words[2], process, time))
                 }
