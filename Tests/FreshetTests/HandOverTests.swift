@@ -52,6 +52,7 @@ import Testing
                 }
             }
             try await running(make("first")) {
+                defer { gate.open() }
                 // Of partition 1 as well: what is given away first must not depend on its number.
                 for (number, key) in own.enumerated() {
                     try await publish(key, "hangs\(number)", to: topic, on: rig.broker)
@@ -102,6 +103,7 @@ import Testing
                     }
                 }
                 try await running(make("first")) {
+                    defer { gate.open() }
                     try await publish(keys(of: topic).own[busy], "hangs\(busy)", to: topic, on: rig.broker)
                     try await eventually("it hangs") { hanging.count == 1 }
                     try await running(make("second")) {
@@ -133,6 +135,7 @@ import Testing
             }
             try await rig.place(["1", "2", "3", "4"])
             try await running(subscription) {
+                defer { gate.open() }
                 try await eventually("the first one runs alone") { calls.all == [4, 1] }
                 try await rig.client.send(
                     RedisCommand("HSET", rig.keys.lease("a"), "owner", "other", "epoch", "9999999999999"))
@@ -163,6 +166,7 @@ import Testing
             let group = ServiceGroup(
                 configuration: .init(services: [.init(service: subscription)], logger: quiet))
             try await withThrowingTaskGroup(of: Void.self) { tasks in
+                defer { gate.open() }
                 tasks.addTask { try await group.run() }
                 try await rig.place(["1"])
                 try await eventually("the third call") { calls.count == 3 }
@@ -190,6 +194,7 @@ import Testing
             let group = ServiceGroup(
                 configuration: .init(services: [.init(service: subscription)], logger: quiet))
             try await withThrowingTaskGroup(of: Void.self) { tasks in
+                defer { gate.open() }
                 tasks.addTask { try await group.run() }
                 try await rig.place(["1", "2", "3", "4"])
                 try await eventually("the first one runs alone") { calls.all == [4, 1] }

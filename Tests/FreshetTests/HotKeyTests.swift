@@ -73,6 +73,7 @@ import Testing
             }
             try await orders.publish(100, of: slow)
             try await running(subscription) {
+                defer { gate.open() }
                 try await eventually("they hang") { orders.history.running == 8 }
                 try await orders.publish(20, of: NumberedOrders.keys(40))
                 try await eventually("the others are handled", within: .seconds(60)) {

@@ -21,6 +21,7 @@ import Testing
                 await gate.wait()
             }
             try await running(subscription) {
+                defer { gate.open() }
                 try await orders.publish(4, of: NumberedOrders.keys(4))
                 try await eventually("all are in hand") { (try? await rig.pending("a")) == 16 }
                 try await rig.client.send(RedisCommand("SAVE"))
@@ -88,6 +89,7 @@ import Testing
                 }
             }
             try await running(subscription) {
+                defer { gate.open() }
                 try await orders.publish(3, of: NumberedOrders.keys(2))
                 try await eventually("it waits for its retry") {
                     try await rig.client.send(RedisCommand("ZCARD", rig.keys.delayed("a"))).integer == 1
@@ -135,6 +137,7 @@ import Testing
                 throw Hiccup()
             }
             try await running(subscription) {
+                defer { gate.open() }
                 try await orders.publish(3, of: NumberedOrders.keys(1))
                 try await eventually("it runs") { orders.history.running == 1 }
                 let first = try #require(
@@ -221,6 +224,7 @@ import Testing
                 if delivery.position == ids[0] { await gate.wait() }
             }
             try await running(subscription) {
+                defer { gate.open() }
                 try await eventually("the first suspect runs") { orders.history.running == 1 }
                 // The second one waits for its turn, and is settled by somebody else.
                 try await rig.client.send(.xack(rig.keys.events, "a", [ids[1]]))
