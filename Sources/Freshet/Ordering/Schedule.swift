@@ -72,9 +72,6 @@ struct Schedule {
     /// The entry whose turn it is. Its key is busy until `finished`.
     mutating func next() -> HeldEntry? { ready.popFirst() }
 
-    /// An entry that could not start after all is the first in line again.
-    mutating func putBack(_ entry: HeldEntry) { ready.prepend(entry) }
-
     /// What its handler did with an entry.
     enum Ending {
         /// It is done with, one way or the other.
